@@ -1,0 +1,186 @@
+"""Settings of one profile: a TOML file, the environment above it, nothing secret in either file or repository.
+
+`$QUARTERDECK_HOME/profiles/NAME.toml` (optional), then `QUARTERDECK_SECTION__KEY`. Unknown keys are refused by their
+path. QUARTERDECK_HOME moves all configuration and state.
+"""
+
+import os
+import re
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import platformdirs
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+PROFILE_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,39}$")
+PAPER_MODULE = "engine.paper.client"
+
+
+class SettingsError(Exception):
+    """A profile that cannot be used: says which file or variable, which key, and what is right."""
+
+
+class Section(BaseModel):
+    """Base of every table in a profile: exact and finite."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class AccountSettings(Section):
+    """The account that this profile may trade. `login` and `server` pin it: another account is never traded."""
+
+    login: int | None = None
+    server: str | None = None
+
+
+class TerminalSettings(Section):
+    """The broker module: the paper terminal, or for a live profile `MetaTrader5` and the terminal's path."""
+
+    module: Annotated[str, StringConstraints(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$")] = PAPER_MODULE
+    path: str | None = None
+    """Path of terminal64.exe for a live profile; the paper terminal has its own."""
+
+
+class DrawdownSettings(Section):
+    """The drawdown guard."""
+
+    limit_percent: Annotated[float, Field(ge=1, le=99)] = 20.0
+    """Drawdown from the highest equity at which everything is closed, percent."""
+    warn_at: Annotated[float, Field(gt=0, lt=1)] = 0.8
+    """Share of the limit at which the operator is warned."""
+
+
+class ReadingSettings(Section):
+    """How the account is read."""
+
+    interval_seconds: Annotated[float, Field(ge=0.02, le=5)] = 0.1
+    stale_after_seconds: Annotated[float, Field(gt=0, le=60)] = 1.0
+    blind_after_seconds: Annotated[float, Field(gt=0, le=600)] = 5.0
+
+
+class GatewaySettings(Section):
+    """Deadlines of broker calls, in seconds. A gateway that misses one is replaced."""
+
+    connect_seconds: Annotated[float, Field(gt=0, le=300)] = 30.0
+    read_seconds: Annotated[float, Field(gt=0, le=60)] = 2.0
+    send_seconds: Annotated[float, Field(gt=0, le=120)] = 10.0
+    stall_seconds: Annotated[float, Field(gt=0, le=10)] = 0.25
+    """A close that would wait longer than this for its gateway goes through the standby."""
+
+
+class LoopSettings(Section):
+    """The trading loop."""
+
+    batch_size: Annotated[int, Field(ge=1, le=1000)] = 10
+    heartbeat_seconds: Annotated[float, Field(ge=0.1, le=3600)] = 10.0
+    deviation_points: Annotated[int, Field(ge=0, le=10_000)] = 20
+    settle_seconds: Annotated[float, Field(ge=1, le=3600)] = 90.0
+    """How long an unknown outcome must stay unseen at a connected broker before it is presumed absent."""
+
+
+class PaperSettings(Section):
+    """The paper account and its market; used when the terminal is the paper terminal."""
+
+    balance: Annotated[float, Field(gt=0)] = 10_000.0
+    currency: Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")] = "USD"
+    leverage: Annotated[int, Field(ge=1, le=5000)] = 100
+    margin_mode: Literal["hedging"] = "hedging"
+    commission_per_lot: Annotated[float, Field(ge=0)] = 0.0
+    """Charged per lot and side, in account currency."""
+    stop_out_percent: Annotated[float, Field(ge=0, le=100)] = 50.0
+    margin_call_percent: Annotated[float, Field(ge=0, le=1000)] = 100.0
+    symbol: str | None = None
+    seed: int = 1
+    replay: Path | None = None
+    speed: Annotated[float, Field(gt=0, le=100_000)] | Literal["max"] = 1.0
+    demo_strategy: bool = True
+    """Propose signals from a demonstration strategy. Only ever on the paper terminal."""
+
+
+class Settings(BaseSettings):
+    """All settings of a profile. Precedence: command line, environment, TOML file, defaults."""
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="forbid",
+        env_prefix="QUARTERDECK_",
+        env_nested_delimiter="__",
+        nested_model_default_partial_update=True,
+    )
+
+    account: AccountSettings = AccountSettings()
+    terminal: TerminalSettings = TerminalSettings()
+    drawdown: DrawdownSettings = DrawdownSettings()
+    reading: ReadingSettings = ReadingSettings()
+    gateway: GatewaySettings = GatewaySettings()
+    loop: LoopSettings = LoopSettings()
+    paper: PaperSettings = PaperSettings()
+
+    @property
+    def is_paper(self) -> bool:
+        """Whether this profile trades on the paper terminal."""
+        return self.terminal.module == PAPER_MODULE
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment stands above the file, whose content is given as the initial values."""
+        return env_settings, init_settings
+
+
+def home() -> Path:
+    """The folder of all configuration and state: QUARTERDECK_HOME, or the user's data folder."""
+    named = os.environ.get("QUARTERDECK_HOME")
+    return Path(named).absolute() if named else Path(platformdirs.user_data_path("quarterdeck", appauthor=False))
+
+
+def state_folder(profile: str) -> Path:
+    """Where a profile keeps its journal, lock, socket, logs and paper account."""
+    return home() / "state" / checked_profile(profile)
+
+
+def checked_profile(profile: str) -> str:
+    """Return the name if a profile may be called so, else raise SettingsError."""
+    if not PROFILE_NAME.match(profile):
+        raise SettingsError(
+            f"profile {profile!r}: a name has 1 to 40 letters, digits, '.', '_' or '-', the first a letter or digit"
+        )
+    return profile
+
+
+def load(profile: str, overrides: dict[str, dict[str, Any]] | None = None) -> Settings:
+    """Read a profile. `overrides` ({"paper": {"seed": 3}}) come from the command line and stand above all else.
+
+    Raises SettingsError that names the file and the key. A missing file is the defaults.
+    """
+    path = home() / "profiles" / f"{checked_profile(profile)}.toml"
+    values: dict[str, Any] = {}
+    if path.exists():
+        try:
+            values = tomllib.loads(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise SettingsError(f"{path}: {error}") from error
+    elif profile != "paper":
+        raise SettingsError(f"no profile {profile!r}: {path} does not exist (only 'paper' needs no file)")
+    try:
+        settings = Settings(**values)
+        if overrides:
+            merged = settings.model_dump()
+            for section, keys in overrides.items():
+                merged[section].update(keys)
+            checked = {name: type(getattr(settings, name))(**merged[name]) for name in overrides}
+            settings = settings.model_copy(update=checked)
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}" for problem in error.errors()
+        )
+        raise SettingsError(f"profile {profile!r} ({path} and QUARTERDECK_* variables): {problems}") from error
+    return settings

@@ -1,0 +1,371 @@
+"""The words of the control API: what an engine tells its consoles and what they may ask of it.
+
+Everything that crosses the control socket is one of these models. Unknown fields and non-finite numbers are
+refused on both sides. Money is in the account's currency, prices in the symbol's, volumes in lots, times in UTC,
+ages in seconds, percent from 0 to 100.
+"""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+API_VERSION = 1
+
+Symbol = Annotated[str, StringConstraints(min_length=1, max_length=29, pattern=r"^[^\s\x00-\x1f\x7f]+$")]
+Reason = Annotated[str, StringConstraints(strip_whitespace=True, max_length=500)]
+
+
+class Wire(BaseModel):
+    """Base of every message: frozen, exact, finite."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Environment(StrEnum):
+    """What kind of money is at stake. Anything that is not certainly paper or demo is LIVE."""
+
+    PAPER = "paper"
+    DEMO = "demo"
+    LIVE = "live"
+
+
+class Validity(StrEnum):
+    """Whether an account reading may be believed. NONE: there has not been one yet."""
+
+    VALID = "VALID"
+    STALE = "STALE"
+    INVALID = "INVALID"
+    NONE = "NONE"
+
+
+class EngineView(Wire):
+    """The engine process and its mode (STARTING, RECONCILING, PAUSED, RUNNING, FLATTENING, HALTED)."""
+
+    pid: int
+    started_at: datetime
+    profile: str
+    loop_id: str
+    mode: str
+    epoch: int
+    environment: Environment
+    heartbeat_age_seconds: float | None = None
+    """Since the last heartbeat of a completed guard cycle; None before the first."""
+    loop_lag_ms: float = 0.0
+    halt_reason: str | None = None
+    """Why the account is halted; None when it is not."""
+    notices: list[str] = []
+    """What the operator must know now, in words: BLIND, cannot trade, disk error, unknown outcomes. Worst first."""
+
+
+class AccountView(Wire):
+    """The account as the broker states it."""
+
+    login: int
+    server: str
+    name: str
+    currency: str
+    currency_digits: int
+    leverage: int
+    margin_mode: Literal["netting", "exchange", "hedging"]
+    balance: float
+    credit: float
+    profit: float
+    equity: float
+    margin: float
+    margin_free: float
+    margin_level: float
+    """Percent; 0 when no margin is in use."""
+
+
+class ReadingView(Wire):
+    """The last account reading, whether it may be believed, and its age."""
+
+    validity: Validity
+    age_seconds: float | None = None
+    reason: str = ""
+    blind: bool = False
+
+
+class DrawdownView(Wire):
+    """The drawdown guard: measured from the highest equity, trips at >= the limit."""
+
+    peak: float
+    percent: float
+    limit_percent: float
+    floor: float
+    """The equity at which the guard trips."""
+    headroom: float
+    """Money left before it trips."""
+    verdict: Literal["CLEAR", "WARN", "BLOCK", "FLATTEN"]
+    evaluated_age_seconds: float | None = None
+
+
+class GatewayView(Wire):
+    """The two gateway processes. `connected`: a gateway answers and the terminal is connected to its broker."""
+
+    connected: bool
+    restarts: int
+    orders: str
+    reads: str
+
+
+class MarketView(Wire):
+    """The last quote of one symbol.
+
+    `time` is the quote's own, by the broker's clock read as UTC; `age_seconds` is since it last changed.
+    """
+
+    symbol: str
+    digits: int
+    bid: float
+    ask: float
+    time: datetime
+    age_seconds: float
+    finished: bool = False
+    """The replayed file has ended: the last quote stays."""
+
+
+class PositionView(Wire):
+    """One open position. `type` 0 is buy, 1 is sell, as in MT5."""
+
+    ticket: int
+    identifier: int
+    symbol: str
+    digits: int
+    type: int
+    volume: float
+    price_open: float
+    price_current: float
+    sl: float
+    tp: float
+    profit: float
+    swap: float
+    magic: int
+    comment: str
+    opened_at: datetime
+    foreign: bool = False
+    """Not opened by this engine."""
+    note: str = ""
+    """What is being done about it, e.g. "closing, try 2: 10018 market closed"."""
+
+
+class SignalView(Wire):
+    """One signal, as it stands. Drift is in points, positive when the price has moved against the entry."""
+
+    id: str
+    version: int
+    state: str
+    symbol: str
+    digits: int
+    side: Literal["buy", "sell"]
+    order_type: Literal["market"]
+    volume: float
+    entry: float
+    sl: float
+    tp: float
+    source: str
+    note: str
+    created_at: datetime
+    expires_at: datetime
+    seconds_left: float
+    reward_to_risk: float | None
+    money_at_risk: float | None
+    """What the stop would cost at this volume from the entry, in account currency; None when it cannot be known."""
+    drift_points: float | None
+    reason: str = ""
+
+
+class FlattenView(Wire):
+    """The running or the last flatten. `statement` ends it: flat and confirmed, or what is left and why."""
+
+    id: str
+    state: Literal["RUNNING", "DEFERRED", "FLAT", "CANCELLED"]
+    reason: str
+    started_at: datetime
+    finished_at: datetime | None = None
+    positions_closed: int = 0
+    orders_cancelled: int = 0
+    remaining: list[str] = []
+    statement: str = ""
+
+
+class HeartbeatView(Wire):
+    """HeartbeatMetrics, every 10 seconds, by a completed guard cycle."""
+
+    timestamp: datetime
+    loop_id: str
+    signals_processed: int
+    trades_executed: int
+    error_count: int
+    loop_duration_ms: float
+    positions_open: int
+    account_equity: float
+    total_signals_lifetime: int
+    total_trades_lifetime: int
+    guard_evaluated_at: datetime | None
+    reading_validity: Validity
+    loop_lag_ms: float
+
+
+class Snapshot(Wire):
+    """All that a console shows, at one moment."""
+
+    api: int = API_VERSION
+    time: datetime
+    seq: int
+    """The newest event's sequence number at this moment; 0 when there is none."""
+    engine: EngineView
+    account: AccountView | None = None
+    reading: ReadingView
+    drawdown: DrawdownView | None = None
+    gateway: GatewayView
+    markets: list[MarketView] = []
+    positions: list[PositionView] = []
+    signals: list[SignalView] = []
+    """PENDING ones first, oldest first; then those under way (APPROVED, EXECUTING, WORKING, PARTIAL, UNKNOWN)."""
+    flatten: FlattenView | None = None
+    heartbeat: HeartbeatView | None = None
+
+
+class EventView(Wire):
+    """One journalled event."""
+
+    seq: int
+    event_type: str
+    timestamp: datetime
+    loop_id: str
+    account: str
+    metadata: dict[str, Any]
+
+
+class EventsPage(Wire):
+    """Events with `after < seq`, oldest first, at most `limit`; `last_seq` is the newest in the journal."""
+
+    events: list[EventView]
+    last_seq: int
+
+
+class EventMatches(Wire):
+    """The sequence numbers of the events that hold a text, ascending; the newest ones when there are too many."""
+
+    seqs: list[int]
+    last_seq: int
+
+
+class EquityPoint(Wire):
+    """Equity over one stretch of time: `start` and `seconds` long, its low, high and last."""
+
+    start: datetime
+    seconds: int
+    low: float
+    high: float
+    last: float
+
+
+class EquityCurve(Wire):
+    """The account's equity thinned to points in time order. A stretch without readings has no point: draw a gap."""
+
+    account: str
+    points: list[EquityPoint]
+    resolution_seconds: int
+    peak: float
+    floor: float
+
+
+class Approve(Wire):
+    """Approve the signal at the version the operator saw."""
+
+    kind: Literal["approve"] = "approve"
+    signal: str
+    version: int
+
+
+class Reject(Wire):
+    """Reject a pending signal at the version the operator saw, or settle an unknown outcome that is presumed absent."""
+
+    kind: Literal["reject"] = "reject"
+    signal: str
+    version: int
+
+
+class Pause(Wire):
+    """Block entries. Closing goes on working."""
+
+    kind: Literal["pause"] = "pause"
+
+
+class Resume(Wire):
+    """Let entries through again. Refused unless PAUSED."""
+
+    kind: Literal["resume"] = "resume"
+
+
+class Flatten(Wire):
+    """Cancel and close everything on the account, then halt. Answered at once; the snapshot tells how it goes."""
+
+    kind: Literal["flatten"] = "flatten"
+
+
+class Reset(Wire):
+    """Lift the halt: HALTED to PAUSED, the peak restarts at the present equity. Refused unless flat; needs a reason."""
+
+    kind: Literal["reset"] = "reset"
+
+
+class Stop(Wire):
+    """Stop the engine. Positions stay as they are, with their stops at the broker."""
+
+    kind: Literal["stop"] = "stop"
+
+
+class AddSignal(Wire):
+    """Propose a trade, executed at market once approved. `entry` is the reference for drift (default: the price)."""
+
+    kind: Literal["signal_add"] = "signal_add"
+    symbol: Symbol
+    side: Literal["buy", "sell"]
+    volume: Annotated[float, Field(gt=0)]
+    sl: Annotated[float, Field(gt=0)]
+    tp: Annotated[float, Field(gt=0)]
+    entry: Annotated[float, Field(gt=0)] | None = None
+    expires_seconds: Annotated[float, Field(ge=1, le=604_800)] = 300.0
+    source: Annotated[str, StringConstraints(min_length=1, max_length=64)] = "operator"
+    note: Reason = ""
+
+
+Action = Annotated[Approve | Reject | Pause | Resume | Flatten | Reset | Stop | AddSignal, Field(discriminator="kind")]
+
+
+class Command(Wire):
+    """One request to act, done once by its id.
+
+    The same id with the same body is answered as before; with another body it is refused.
+    """
+
+    id: Annotated[str, StringConstraints(min_length=8, max_length=64, pattern=r"^[A-Za-z0-9_-]+$")]
+    action: Action
+    reason: Reason = ""
+
+
+class CommandResult(Wire):
+    """What became of a command. `message` is for the operator, `data` for programs ({"signal": "K3V9X2QD"})."""
+
+    id: str
+    accepted: bool
+    message: str
+    data: dict[str, Any] = {}
+
+
+class Problem(Wire):
+    """The body of every HTTP error: what was wrong and what is right."""
+
+    error: str
+
+
+class StreamMessage(Wire):
+    """One message of the WebSocket stream: a snapshot (latest wins) or events (none lost, ascending)."""
+
+    snapshot: Snapshot | None = None
+    events: list[EventView] | None = None

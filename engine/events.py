@@ -1,0 +1,80 @@
+"""What can happen, and the record of it. Every event is journalled; their order is their `seq`, never their time."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+
+class EventType(StrEnum):
+    """The kinds of event in the journal."""
+
+    ENGINE_STARTED = "engine_started"
+    ENGINE_STOPPED = "engine_stopped"
+    ACCOUNT_OPENED = "account_opened"
+    LOOP_STARTED = "loop_started"
+    LOOP_STOPPED = "loop_stopped"
+    LOOP_ERROR = "loop_error"
+    HEARTBEAT = "heartbeat"
+    MODE_CHANGED = "mode_changed"
+    COMMAND = "command"
+    SIGNAL_RECEIVED = "signal_received"
+    SIGNAL_APPROVED = "signal_approved"
+    SIGNAL_REJECTED = "signal_rejected"
+    SIGNAL_EXPIRED = "signal_expired"
+    SIGNAL_BLOCKED = "signal_blocked"
+    SIGNAL_EXECUTING = "signal_executing"
+    ORDER_SENT = "order_sent"
+    ORDER_RETRIED = "order_retried"
+    TRADE_EXECUTED = "trade_executed"
+    TRADE_FAILED = "trade_failed"
+    TRADE_UNKNOWN = "trade_unknown"
+    POSITION_OPENED = "position_opened"
+    POSITION_CHANGED = "position_changed"
+    POSITION_CLOSED = "position_closed"
+    STOP_MISSING = "stop_missing"
+    GUARD_WARN = "guard_warn"
+    GUARD_CLEARED = "guard_cleared"
+    GUARD_TRIPPED = "guard_tripped"
+    GUARD_ERROR = "guard_error"
+    READING_BLIND = "reading_blind"
+    READING_RESTORED = "reading_restored"
+    FLATTEN_STARTED = "flatten_started"
+    FLATTEN_PROGRESS = "flatten_progress"
+    FLATTEN_DEFERRED = "flatten_deferred"
+    FLATTEN_FINISHED = "flatten_finished"
+    PEAK_RESET = "peak_reset"
+    GATEWAY_LOST = "gateway_lost"
+    GATEWAY_STARTED = "gateway_started"
+    FALLBACK_MERGED = "fallback_merged"
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """An event that has not been journalled yet: it has no sequence number and no hash.
+
+    `account` is "login@server", or "" before an account is known.
+    """
+
+    event_type: EventType
+    timestamp: datetime
+    loop_id: str
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    account: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing that happened, as the journal holds it.
+
+    `seq` counts from 1 without gaps; `hash` chains it to the event before.
+    """
+
+    seq: int
+    event_type: EventType
+    timestamp: datetime
+    loop_id: str
+    metadata: Mapping[str, Any]
+    account: str
+    hash: str
