@@ -30,6 +30,7 @@ class EventType(StrEnum):
     TRADE_EXECUTED = "trade_executed"
     TRADE_FAILED = "trade_failed"
     TRADE_UNKNOWN = "trade_unknown"
+    TRADE_PRESUMED_ABSENT = "trade_presumed_absent"
     POSITION_OPENED = "position_opened"
     POSITION_CHANGED = "position_changed"
     POSITION_CLOSED = "position_closed"

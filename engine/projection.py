@@ -1,0 +1,159 @@
+"""The tables that follow from the journal's events, and how each event changes them.
+
+`project` is pure: an event in, statements out. The journal runs them in the event's own transaction, and `journal
+verify` replays them from the first event and compares. A statement that must hit one row says so: that is how a
+stale version, an expired signal or a changed mode refuses a step.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from engine.clock import iso
+from engine.events import Event, EventType
+from engine.journal import Statement
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS account_state (
+    account TEXT PRIMARY KEY,
+    mode TEXT NOT NULL,
+    epoch INTEGER NOT NULL,
+    halt_reason TEXT NOT NULL,
+    baseline_seq INTEGER NOT NULL,
+    baseline_equity REAL NOT NULL
+) STRICT;
+CREATE TABLE IF NOT EXISTS signals (
+    id TEXT PRIMARY KEY,
+    account TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    state TEXT NOT NULL,
+    expires_at TEXT NOT NULL,
+    proposal TEXT NOT NULL,
+    approved_at TEXT,
+    intent TEXT,
+    reason TEXT NOT NULL,
+    presumed_absent INTEGER NOT NULL
+) STRICT;
+CREATE INDEX IF NOT EXISTS signals_open ON signals (account, state);
+CREATE TABLE IF NOT EXISTS commands (
+    id TEXT PRIMARY KEY,
+    digest TEXT NOT NULL,
+    result TEXT NOT NULL
+) STRICT;
+"""
+
+_STATE_AFTER: Mapping[EventType, str] = {
+    EventType.SIGNAL_APPROVED: "APPROVED",
+    EventType.SIGNAL_REJECTED: "REJECTED",
+    EventType.SIGNAL_EXPIRED: "EXPIRED",
+    EventType.SIGNAL_BLOCKED: "BLOCKED",
+    EventType.SIGNAL_EXECUTING: "EXECUTING",
+    EventType.TRADE_FAILED: "FAILED",
+    EventType.TRADE_UNKNOWN: "UNKNOWN",
+}
+
+_RAISES_RISK = ("RUNNING", "PAUSED")
+"""Modes that are entered only from the mode that was seen; the others latch whatever was before."""
+
+
+def project(event: Event) -> Sequence[Statement]:
+    """The changes that an event makes to the tables."""
+    details = event.metadata
+    match event.event_type:
+        case EventType.ACCOUNT_OPENED:
+            return [
+                Statement(
+                    "INSERT INTO account_state VALUES (?, ?, 0, '', ?, ?)",
+                    (event.account, details["mode"], event.seq, details["equity"]),
+                    expect=1,
+                )
+            ]
+        case EventType.MODE_CHANGED:
+            return [_mode_changed(event)]
+        case EventType.PEAK_RESET:
+            return [
+                Statement(
+                    "UPDATE account_state SET baseline_seq = ?, baseline_equity = ? WHERE account = ?",
+                    (event.seq, details["equity"], event.account),
+                    expect=1,
+                )
+            ]
+        case EventType.COMMAND:
+            return [
+                Statement(
+                    "INSERT INTO commands VALUES (?, ?, ?)",
+                    (details["id"], details["digest"], _json(details["result"])),
+                    expect=1,
+                )
+            ]
+        case EventType.SIGNAL_RECEIVED:
+            return [
+                Statement(
+                    "INSERT INTO signals VALUES (?, ?, 1, 'PENDING', ?, ?, NULL, NULL, '', 0)",
+                    (details["signal"], event.account, details["expires_at"], _json(dict(details))),
+                    expect=1,
+                )
+            ]
+        case EventType.SIGNAL_EXECUTING:
+            return [_claim(event)]
+        case EventType.TRADE_PRESUMED_ABSENT:
+            return [_step(event, "UNKNOWN", "presumed_absent = 1", ())]
+        case EventType.SIGNAL_APPROVED:
+            moment = iso(event.timestamp)
+            return [_step(event, "APPROVED", "approved_at = ?", (moment,), "expires_at > ?", (moment,))]
+        case EventType.TRADE_EXECUTED:
+            return [_step(event, details["state"], "reason = ''", ())]
+        case kind if kind in _STATE_AFTER:
+            return [_step(event, _STATE_AFTER[kind], "reason = ?", (details.get("reason", ""),))]
+        case _:
+            return []
+
+
+def _mode_changed(event: Event) -> Statement:
+    details = event.metadata
+    values = (details["to"], details["epoch"], details["halt_reason"], event.account)
+    update = "UPDATE account_state SET mode = ?, epoch = ?, halt_reason = ? WHERE account = ?"
+    if details["to"] in _RAISES_RISK and details["from"] != "RUNNING":
+        return Statement(f"{update} AND mode = ?", (*values, details["from"]), expect=1)
+    return Statement(update, values, expect=1)
+
+
+def _step(
+    event: Event,
+    state: str,
+    change: str,
+    values: tuple[Any, ...],
+    condition: str = "1",
+    condition_values: tuple[Any, ...] = (),
+) -> Statement:
+    details = event.metadata
+    return Statement(
+        f"UPDATE signals SET state = ?, version = version + 1, {change}"  # noqa: S608 - the pieces are ours
+        f" WHERE id = ? AND account = ? AND state = ? AND version = ? AND {condition}",
+        (
+            state,
+            *values,
+            details["signal"],
+            event.account,
+            details["from"],
+            details["version"],
+            *condition_values,
+        ),
+        expect=1,
+    )
+
+
+def _claim(event: Event) -> Statement:
+    details = event.metadata
+    return _step(
+        event,
+        "EXECUTING",
+        "intent = ?",
+        (_json(details["intent"]),),
+        "expires_at > ? AND EXISTS (SELECT 1 FROM account_state WHERE account = ? AND mode = 'RUNNING' AND epoch = ?)",
+        (iso(event.timestamp), event.account, details["intent"]["epoch"]),
+    )
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
