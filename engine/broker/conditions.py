@@ -1,0 +1,67 @@
+"""A symbol's trading conditions applied to numbers: filling, price and volume. Pure; decimal inside, float outside."""
+
+import math
+from decimal import ROUND_DOWN, ROUND_HALF_UP, Decimal
+
+from engine.broker.base import SymbolSpec
+from engine.broker.codes import Execution, Filling, OrderFilling
+
+_VOLUME_PLACES = Decimal("1e-8")
+
+
+def filling_for(spec: SymbolSpec) -> int | None:
+    """The ORDER_FILLING_* of a market order on this symbol, or None if it takes none that the engine sends.
+
+    By execution mode and the symbol's mask; never the mask itself, whose numbers mean something else.
+    """
+    if spec.execution_mode in (Execution.REQUEST, Execution.INSTANT):
+        return OrderFilling.FOK
+    if spec.filling_mode & Filling.FOK:
+        return OrderFilling.FOK
+    if spec.filling_mode & Filling.IOC:
+        return OrderFilling.IOC
+    return OrderFilling.RETURN if spec.execution_mode == Execution.EXCHANGE else None
+
+
+def round_price(spec: SymbolSpec, price: float) -> float:
+    """The nearest multiple of the symbol's tick size, with the symbol's digits. Raises ValueError if not finite."""
+    if not math.isfinite(price):
+        raise ValueError(f"{spec.name}: a price of {price}")
+    step = _decimal(spec.tick_size or spec.point)
+    ticks = (_decimal(price) / step).to_integral_value(ROUND_HALF_UP)
+    return round(float(ticks * step), spec.digits)
+
+
+def floor_volume(spec: SymbolSpec, volume: float) -> float:
+    """The largest multiple of the volume step that is not above `volume`, in lots; 0.0 if below one step.
+
+    Noise of binary arithmetic (0.29999999999999993 for 0.3) is rounded off first. Raises ValueError if not finite.
+    """
+    if not math.isfinite(volume):
+        raise ValueError(f"{spec.name}: a volume of {volume}")
+    step = _decimal(spec.volume_step)
+    steps = (_lots(volume) / step).to_integral_value(ROUND_DOWN)
+    return float(steps * step)
+
+
+def volume_problem(spec: SymbolSpec, volume: float) -> str | None:
+    """What is wrong with an order of this volume, for people, or None."""
+    if not math.isfinite(volume) or volume <= 0:
+        return f"{spec.name}: a volume of {volume} lots is not a positive number"
+    if volume < spec.volume_min:
+        return f"{spec.name}: {volume:g} lots is below the least volume, {spec.volume_min:g}"
+    if volume > spec.volume_max:
+        return f"{spec.name}: {volume:g} lots is above the greatest volume, {spec.volume_max:g}"
+    if spec.volume_limit > 0 and volume > spec.volume_limit:
+        return f"{spec.name}: {volume:g} lots is above the limit in one direction, {spec.volume_limit:g}"
+    if _lots(volume) % _decimal(spec.volume_step) != 0:
+        return f"{spec.name}: {volume:g} lots is not a multiple of the volume step, {spec.volume_step:g}"
+    return None
+
+
+def _decimal(value: float) -> Decimal:
+    return Decimal(repr(float(value)))
+
+
+def _lots(volume: float) -> Decimal:
+    return _decimal(volume).quantize(_VOLUME_PLACES)
