@@ -1,0 +1,286 @@
+"""The control API: how consoles, scripts and curl see an engine and act on it.
+
+In: HTTP and WebSocket requests on the profile's own socket, from our own user only. Out: snapshots, events, the equity
+curve, the results of commands. It decides nothing about trading; it must never make the engine wait for a client.
+"""
+
+import asyncio
+import logging
+import os
+import socket
+import stat
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+from aiohttp import web
+from aiohttp.http_exceptions import BadHttpMessage
+from aiohttp.typedefs import Handler
+from pydantic import AwareDatetime, BaseModel, Field, ValidationError
+
+from engine.control.messages import Command, CommandResult, Problem, Wire
+from engine.control.once import (
+    CommandAbandoned,
+    CommandConflict,
+    CommandFailed,
+    CommandLedger,
+    body_digest,
+)
+from engine.control.peer import clean_origin, peer_uid, user_name
+from engine.control.stream import MAX_CLIENTS, StreamHub
+from engine.control.target import ControlTarget, Operator
+
+__all__ = ["ControlServer", "ControlTarget", "Operator", "body_digest"]
+
+MAX_BODY_BYTES = 64 * 1024
+ORIGIN_HEADER = "X-Quarterdeck-Origin"
+_BODY_SECONDS = 10.0
+_COMMAND_GRACE_SECONDS = 5.0
+_REPLY_GRACE_SECONDS = 2.0
+_MAX_SEQ = 2**63 - 1
+
+_log = logging.getLogger(__name__)
+_http_log = logging.getLogger(f"{__name__}.http")
+
+Parsed = TypeVar("Parsed", bound=BaseModel)
+Seq = Annotated[int, Field(ge=0, le=_MAX_SEQ)]
+
+
+class _BadRequest(Exception):
+    """The request cannot be understood; the text says what was found and what is right."""
+
+
+class _EventsQuery(Wire):
+    after: Seq = 0
+    limit: Annotated[int, Field(ge=1, le=1000)] = 100
+
+
+class _MatchesQuery(Wire):
+    contains: Annotated[str, Field(min_length=1, max_length=100)]
+
+
+class _EquityQuery(Wire):
+    start: Annotated[AwareDatetime | None, Field(alias="from")] = None
+    end: Annotated[AwareDatetime | None, Field(alias="to")] = None
+    points: Annotated[int, Field(ge=2, le=2000)] = 500
+
+
+class _StreamQuery(Wire):
+    after: Seq | None = None
+
+
+class _NothingAsked(Wire):
+    pass
+
+
+class ControlServer:
+    """Serves one engine on its control address. `snapshot_interval`: seconds between snapshots on the stream.
+
+    `known` are the commands carried out before a restart, oldest first: {id: (body digest, result)}.
+    """
+
+    def __init__(
+        self,
+        target: ControlTarget,
+        address: str,
+        *,
+        snapshot_interval: float = 0.1,
+        known: Mapping[str, tuple[str, CommandResult]] | None = None,
+        stall: float = 30.0,
+    ) -> None:
+        self._target = target
+        self._address = address
+        self._ledger = CommandLedger(known or {})
+        self._hub = StreamHub(target, interval=snapshot_interval, stall=stall)
+        self._runner: web.AppRunner | None = None
+
+    async def start(self) -> None:
+        """Begin to answer. The caller holds the profile's lock: a socket left behind by a dead engine is replaced."""
+        app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[self._guarded])
+        app.add_routes(
+            [
+                web.get("/v1/snapshot", self._snapshot),
+                web.get("/v1/events", self._events),
+                web.get("/v1/events/matches", self._matches),
+                web.get("/v1/equity", self._equity),
+                web.get("/v1/stream", self._stream),
+                web.post("/v1/commands", self._command),
+                web.get("/healthz", self._health),
+                web.get("/metrics", self._metrics),
+            ]
+        )
+        runner = web.AppRunner(app, access_log=None, logger=_http_log, shutdown_timeout=_REPLY_GRACE_SECONDS)
+        await runner.setup()
+        self._runner = runner
+        if sys.platform == "win32":
+            await web.NamedPipeSite(runner, self._address).start()
+        else:
+            await web.SockSite(runner, _bound_socket(Path(self._address))).start()
+
+    async def stop(self) -> None:
+        """Let commands under way finish (5 s), end the streams, answer what is open and close. Safe to call again."""
+        runner, self._runner = self._runner, None
+        if runner is None:
+            return
+        await self._ledger.close(_COMMAND_GRACE_SECONDS)
+        await self._hub.close()
+        await runner.cleanup()
+        if sys.platform != "win32":
+            _remove_socket(Path(self._address))
+
+    @web.middleware
+    async def _guarded(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        if not _is_ours(request):
+            return _problem(403, "this engine takes requests from the user who runs it only")
+        try:
+            return await handler(request)
+        except _BadRequest as error:
+            return _problem(400, str(error))
+        except web.HTTPException as error:
+            return _problem(error.status, _http_sentence(request, error))
+        except ConnectionError:
+            raise
+        except Exception as error:
+            _log.exception("%s %s failed", request.method, request.path)
+            return _problem(500, f"the engine failed on this request ({type(error).__name__}); its log says where")
+
+    async def _snapshot(self, request: web.Request) -> web.Response:
+        _query(request, _NothingAsked)
+        return _answer(self._target.snapshot())
+
+    async def _events(self, request: web.Request) -> web.Response:
+        query = _query(request, _EventsQuery)
+        return _answer(await self._target.events(query.after, query.limit))
+
+    async def _matches(self, request: web.Request) -> web.Response:
+        return _answer(await self._target.matches(_query(request, _MatchesQuery).contains))
+
+    async def _equity(self, request: web.Request) -> web.Response:
+        query = _query(request, _EquityQuery)
+        if query.start is not None and query.end is not None and query.start >= query.end:
+            raise _BadRequest(f"to: found {query.end.isoformat()}, expected a time after {query.start.isoformat()}")
+        return _answer(await self._target.equity(query.start, query.end, query.points))
+
+    async def _stream(self, request: web.Request) -> web.StreamResponse:
+        query = _query(request, _StreamQuery)
+        if self._hub.full:
+            return _problem(503, f"no further stream is taken: at most {MAX_CLIENTS}, and none while the engine stops")
+        return await self._hub.serve(request, query.after)
+
+    async def _command(self, request: web.Request) -> web.Response:
+        try:
+            async with asyncio.timeout(_BODY_SECONDS):
+                body = await request.read()
+        except TimeoutError:
+            return _problem(408, f"the command did not come within {_BODY_SECONDS:.0f} s")
+        try:
+            command = Command.model_validate_json(body, strict=True)
+        except ValidationError as error:
+            raise _BadRequest(_sentences(error)) from error
+        operator = Operator(name=user_name(_uid(request)), origin=clean_origin(request.headers.get(ORIGIN_HEADER)))
+        try:
+            return _answer(await self._ledger.run(command, lambda: self._target.execute(command, operator)))
+        except CommandConflict:
+            return _problem(409, f"id: {command.id} was used before for another command; use a new id")
+        except CommandFailed as error:
+            return _problem(
+                500, f"the engine failed on this command ({error}); its events and its log say how far it came"
+            )
+        except CommandAbandoned:
+            return _problem(503, "the engine is stopping; look at its events for what became of this command")
+
+    async def _health(self, request: web.Request) -> web.Response:
+        healthy, sentence = self._target.healthy()
+        return web.json_response({"healthy": healthy, "message": sentence}, status=200 if healthy else 503)
+
+    async def _metrics(self, request: web.Request) -> web.Response:
+        return web.Response(
+            body=self._target.metrics().encode(),
+            headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"},
+        )
+
+
+class _WithoutBadHttp(logging.Filter):
+    """Keeps bytes that are not HTTP out of the log: their sender is told, and a flood of them must not fill a disk."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not (record.exc_info and isinstance(record.exc_info[1], BadHttpMessage))
+
+
+_http_log.addFilter(_WithoutBadHttp())
+
+
+def _bound_socket(path: Path) -> socket.socket:
+    """Return a Unix socket of mode 0600 at the path. It listens later: nobody connects before the mode is set."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if path.is_symlink() or path.exists():
+        if not stat.S_ISSOCK(path.lstat().st_mode):
+            raise FileExistsError(f"{path}: is not a socket, and the control API must listen there; remove it")
+        path.unlink()
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        listener.bind(str(path))
+        os.chmod(path, 0o600)
+    except OSError:
+        listener.close()
+        raise
+    listener.setblocking(False)
+    return listener
+
+
+def _remove_socket(path: Path) -> None:
+    path.unlink(missing_ok=True)
+
+
+def _uid(request: web.Request) -> int | None:
+    connection = request.transport.get_extra_info("socket") if request.transport is not None else None
+    return peer_uid(connection) if connection is not None else None
+
+
+def _is_ours(request: web.Request) -> bool:
+    if sys.platform == "win32":
+        return True
+    return _uid(request) == os.getuid()
+
+
+def _answer(message: Wire) -> web.Response:
+    return web.Response(body=message.model_dump_json().encode(), content_type="application/json")
+
+
+def _problem(status: int, sentence: str) -> web.Response:
+    return web.Response(
+        status=status, body=Problem(error=sentence).model_dump_json().encode(), content_type="application/json"
+    )
+
+
+def _query(request: web.Request, model: type[Parsed]) -> Parsed:
+    for name in request.query:
+        if (count := len(request.query.getall(name))) > 1:
+            raise _BadRequest(f"{name[:40]!r}: found {count} times, expected once")
+    try:
+        return model.model_validate(dict(request.query))
+    except ValidationError as error:
+        raise _BadRequest(_sentences(error)) from error
+
+
+def _sentences(error: ValidationError) -> str:
+    """Return "field: found X, expected Y" for the first five faults."""
+    sentences = []
+    for fault in error.errors(include_url=False)[:5]:
+        field = ".".join(str(part) for part in fault["loc"]) or "body"
+        found = "nothing" if fault["type"] == "missing" else repr(fault["input"])
+        if len(found) > 80:
+            found = f"{found[:80]}..."
+        sentences.append(f"{field[:100]}: found {found}, expected: {fault['msg'][:200]}")
+    return "; ".join(sentences)
+
+
+def _http_sentence(request: web.Request, error: web.HTTPException) -> str:
+    if isinstance(error, web.HTTPNotFound):
+        return f"there is no {request.path[:100]!r} here; /v1/snapshot, /v1/events, /v1/equity, /v1/commands are"
+    if isinstance(error, web.HTTPMethodNotAllowed):
+        return f"{request.path[:100]} takes {', '.join(sorted(error.allowed_methods))}, not {request.method[:20]}"
+    if isinstance(error, web.HTTPRequestEntityTooLarge):
+        return f"body: longer than {MAX_BODY_BYTES} bytes, the most a command may have"
+    return error.text or error.reason
