@@ -7,7 +7,7 @@ has a deadline; a command may be repeated without being done twice.
 import asyncio
 import secrets
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from datetime import datetime
 from types import TracebackType
 from typing import Self, TypeVar
@@ -122,7 +122,7 @@ class ControlClient:
         except _ConnectionLost:
             return await self._call("POST", "/v1/commands", CommandResult, body=body)
 
-    async def stream(self, after: int | None = None, *, silence: float = 5.0) -> AsyncIterator[StreamMessage]:
+    async def stream(self, after: int | None = None, *, silence: float = 5.0) -> AsyncGenerator[StreamMessage, None]:
         """Yield snapshots (the latest) and events (all behind `after`, ascending; None: only new ones) until it ends.
 
         It never ends well: EngineStopped when the engine was told to stop, EngineUnreachable when it has gone or has

@@ -114,7 +114,7 @@ class FakeEngine:
         self.executed: list[tuple[Command, Operator]] = []
         self.refusal: str | None = None
         self.data: dict[str, Any] = {}
-        self.asked_equity: tuple[datetime | None, datetime | None, int] | None = None
+        self.asked_equity: list[tuple[datetime | None, datetime | None, int]] = []
 
     def happen(self, count: int = 1, event_type: str = "heartbeat", **metadata: Any) -> None:
         for _ in range(count):
@@ -186,7 +186,7 @@ class FakeEngine:
         return EventMatches(seqs=found, last_seq=len(self.log))
 
     async def equity(self, start: datetime | None, end: datetime | None, points: int) -> EquityCurve:
-        self.asked_equity = (start, end, points)
+        self.asked_equity.append((start, end, points))
         point = EquityPoint(start=START, seconds=1, low=9_990.0, high=10_010.0, last=10_000.0)
         return EquityCurve(account="5000001@Paper", points=[point], resolution_seconds=1, peak=10_100.0, floor=8_080.0)
 
