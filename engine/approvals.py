@@ -119,9 +119,7 @@ class SignalBook:
         """Claim an approved signal for execution, with what will be sent. Raises Refused; then nothing may be sent."""
         if self.seconds_left(signal) <= 0:
             raise Refused(f"signal {signal.id} has expired")
-        return await self.step(
-            signal, SignalState.EXECUTING, EventType.SIGNAL_EXECUTING, intent=intent_to_json(intent)
-        )
+        return await self.step(signal, SignalState.EXECUTING, EventType.SIGNAL_EXECUTING, intent=intent_to_json(intent))
 
     async def step(self, signal: Signal, state: SignalState, event_type: EventType, **metadata: Any) -> Signal:
         """Move a signal on, by one conditional update in the journal. Raises Refused when it has moved meanwhile."""

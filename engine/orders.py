@@ -50,7 +50,9 @@ def proposal_problem(spec: SymbolSpec, side: Side, volume: float, entry: float, 
     for name, price in (("stop loss", sl), ("take profit", tp)):
         if abs(price - entry) < least - spec.point / 2:
             distance = round(abs(price - entry) / spec.point)
-            return f"{name} {price} is {distance} points from {entry}; {spec.name} allows no less than {spec.stops_level}"
+            return (
+                f"{name} {price} is {distance} points from {entry}; {spec.name} allows no less than {spec.stops_level}"
+            )
     return None
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from engine.broker.base import BrokerError, GatewayUnavailable
+from engine.broker.mt5 import NotSent
 
 
 class Outcome(StrEnum):
@@ -97,6 +98,6 @@ def of_retcode(retcode: int) -> Meaning:
 
 def of_error(error: BrokerError) -> Outcome:
     """Whether a send that brought no answer was sent at all. Whatever is not provably unsent is UNKNOWN."""
-    if isinstance(error, GatewayUnavailable) or error.code in _NOT_SENT_ERRORS:
+    if isinstance(error, GatewayUnavailable | NotSent) or error.code in _NOT_SENT_ERRORS:
         return Outcome.NOT_SENT
     return Outcome.UNKNOWN

@@ -63,7 +63,10 @@ UNRESOLVED_STATES = frozenset({SignalState.EXECUTING, SignalState.UNKNOWN})
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """What was sent for a signal, journalled before the send. Times: `sent_at` UTC, `server_time` seconds of the broker's clock."""
+    """What was sent for a signal, journalled before the send.
+
+    `sent_at` is UTC, `server_time` seconds of the broker's clock.
+    """
 
     magic: int
     comment: str
@@ -119,7 +122,7 @@ class Signal:
 
     @property
     def comment(self) -> str:
-        """The comment that travels with the order: a hint only, since servers rewrite it. At most 26 ASCII characters."""
+        """The comment on the order, at most 26 ASCII characters: a hint only, since servers rewrite it."""
         return f"qd {self.id}"
 
 

@@ -1,0 +1,320 @@
+"""One account's engine: its parts put together, its mode, its flatten, and the order in which it starts and stops.
+
+In: a broker, a journal, settings. Out: a running guard cycle and trading loop, and what the control API needs. It knows
+no process, no socket and no paper terminal: those are `app.py`'s.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+from engine.approvals import SignalBook
+from engine.broker.base import Account, Broker, MarginMode, Sweep
+from engine.clock import Clock
+from engine.config import Settings
+from engine.cycle import GuardCycle
+from engine.events import EventType
+from engine.execution import Executor
+from engine.flatten import Flattener, FlattenReport
+from engine.guards.base import Verdict
+from engine.guards.drawdown import DrawdownState
+from engine.intake.proposals import Proposal, Proposals
+from engine.journal import Journal
+from engine.loop import TradingLoop
+from engine.modes import Modes
+from engine.observer import PositionObserver
+from engine.readings import Validity
+from engine.recorder import Recorder
+from engine.signals import new_id
+from engine.specs import SpecBook
+from engine.state import AccountState, EngineMode
+
+_log = logging.getLogger(__name__)
+HOUSEKEEPING_SECONDS = 0.25
+_SPECS_SECONDS = 10.0
+_RECONCILE_SECONDS = 2.0
+
+
+class UnsupportedAccount(Exception):
+    """An account that this engine will not trade, and why."""
+
+
+class AccountEngine:
+    """The engine of one account.
+
+    `strategy` is asked for proposals on every new quote; `step` moves a replayed market one tick per guard cycle;
+    `market_finished` says that a replay has ended.
+    """
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        broker: Broker,
+        journal: Journal,
+        clock: Clock,
+        randomness: random.Random,
+        loop_id: str,
+        account: Account,
+        watched: tuple[str, ...] = (),
+        strategy: Callable[["AccountEngine"], list[Proposal]] | None = None,
+        step: Callable[[], Awaitable[None]] | None = None,
+        market_finished: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self.settings = settings
+        self.broker = broker
+        self.journal = journal
+        self.clock = clock
+        self.randomness = randomness
+        self.account = account
+        self.key = f"{account.login}@{account.server}"
+        self.recorder = Recorder(journal, clock, loop_id, self.key)
+        self.specs = SpecBook(broker)
+        self.book = SignalBook(self.recorder)
+        self.proposals = Proposals(self.book, self.specs, broker, self.recorder, randomness)
+        self.modes = Modes(AccountState(self.key, EngineMode.STARTING, 0, "", 0, account.equity), broker, self.recorder)
+        self.executor = Executor(
+            broker,
+            self.specs,
+            self.book,
+            self.recorder,
+            gate=self.entry_refusal,
+            epoch=lambda: self.modes.epoch,
+            deviation_points=settings.loop.deviation_points,
+            settle_seconds=settings.loop.settle_seconds,
+        )
+        self.loop = TradingLoop(
+            self.book,
+            self.executor,
+            self.recorder,
+            batch_size=settings.loop.batch_size,
+            flatten=lambda reason: self.flatten(reason),
+        )
+        self.flattener = Flattener(
+            broker,
+            self.specs,
+            self.recorder,
+            account=(account.login, account.server),
+            unresolved=lambda: [f"signal {signal.id}" for signal in self.book.unresolved()],
+        )
+        self.cycle: GuardCycle
+        self.market_finished = market_finished
+        self.stop_requested = asyncio.Event()
+        self._watched = watched
+        self._strategy = strategy
+        self._step = step
+        self._lifetime = {"total_signals_lifetime": 0, "total_trades_lifetime": 0}
+        self._flattening: asyncio.Task[FlattenReport] | None = None
+        self._group: asyncio.TaskGroup
+
+    # starting and stopping
+
+    async def run(self, *, ready: Callable[[], Awaitable[None]] | None = None) -> None:
+        """Start, go round until `stop_requested`, stop. A bug in any part ends this with that bug."""
+        async with asyncio.TaskGroup() as group:
+            self._group = group
+            await self._restore()
+            cycling = group.create_task(self._cycle_forever(), name="guard cycle")
+            housekeeping = group.create_task(self._housekeep(), name="housekeeping")
+            await self.loop.start()
+            if ready is not None:
+                await ready()
+            await self.stop_requested.wait()
+            await self.loop.stop()
+            housekeeping.cancel()
+            cycling.cancel()
+            if self._flattening is not None:
+                self._flattening.cancel()
+            await self.cycle.stop()
+            await self.recorder.urgent(self.recorder.draft(EventType.ENGINE_STOPPED))
+            await self.recorder.drained()
+
+    async def _restore(self) -> None:
+        """Take up the account's state from the journal, compare with the broker, and go on where it was left."""
+        if self.account.margin_mode is not MarginMode.HEDGING:
+            raise UnsupportedAccount(
+                f"account {self.key} nets its positions ({self.account.margin_mode.name}); only hedging is supported"
+            )
+        state = await self._stored_state()
+        if state is None:
+            mode = EngineMode.RUNNING if self.settings.is_paper else EngineMode.PAUSED
+            await self.recorder.record(EventType.ACCOUNT_OPENED, mode=mode, equity=self.account.equity)
+            state = await self._stored_state()
+            if state is None:
+                raise AssertionError("the account that was just opened is not in the journal")
+        await self.broker.raise_epoch(state.epoch)
+        self.modes.reconciling(state)
+        await self.book.load()
+        await self._count_lifetime()
+        values = await self.journal.get_values(self.key)
+        key = _peak_key(state.baseline_seq)
+        peak = max(state.baseline_equity, float(values.get(key, "0")))
+        self.cycle = GuardCycle(
+            self.broker,
+            self.recorder,
+            PositionObserver(self.broker, self.recorder, self.spawn, values.get(PositionObserver.KEY)),
+            self.settings,
+            account=(self.account.login, self.account.server),
+            state=DrawdownState(
+                limit_percent=self.settings.drawdown.limit_percent,
+                warn_at=self.settings.drawdown.warn_at,
+                peak=peak,
+                equity=self.account.equity,
+            ),
+            symbols=self.symbols,
+            flatten=self._flatten_for_guard,
+            stands_down=lambda: self.modes.mode in (EngineMode.FLATTENING, EngineMode.HALTED),
+            counts=self._counts,
+            spawn=self.spawn,
+            step=self._step,
+        )
+        self.cycle.rebase(peak, key)
+        await self.recorder.record(
+            EventType.ENGINE_STARTED, mode=state.mode, epoch=state.epoch, peak=peak, open_signals=len(self.book.all())
+        )
+        await self.executor.adopt_interrupted()
+        await self.executor.reconcile(connected=False)
+        await self.specs.refresh_all(list(self.symbols()))
+        self.modes.reconciled()
+        if state.mode is EngineMode.FLATTENING:
+            self._flattening = self._group.create_task(self._run_flatten(state.halt_reason, None), name="flatten")
+
+    async def _stored_state(self) -> AccountState | None:
+        rows = await self.journal.query(
+            "SELECT mode, epoch, halt_reason, baseline_seq, baseline_equity FROM account_state WHERE account = ?",
+            (self.key,),
+        )
+        return AccountState(self.key, EngineMode(rows[0][0]), *rows[0][1:]) if rows else None
+
+    async def _count_lifetime(self) -> None:
+        rows = await self.journal.query(
+            "SELECT count(*), coalesce(sum(state IN ('EXECUTED', 'PARTIAL')), 0) FROM signals WHERE account = ?",
+            (self.key,),
+        )
+        signals, trades = rows[0]
+        self._lifetime = {"total_signals_lifetime": signals, "total_trades_lifetime": trades}
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+        """Start a task whose failure ends the engine."""
+        return self._group.create_task(work)
+
+    # what goes on all the time
+
+    async def _cycle_forever(self) -> None:
+        while True:
+            await self.cycle.run_once_and_wait()
+            if self.modes.mode is EngineMode.HALTED and self._something_is_open():
+                self.flatten(f"positions or orders appeared while halted: {self.modes.state.halt_reason}")
+
+    def _something_is_open(self) -> bool:
+        sweep = self.cycle.sweep
+        if sweep is None or self.cycle.reading.validity is not Validity.VALID:
+            return False
+        return bool(sweep.positions) or bool(sweep.orders)
+
+    async def _housekeep(self) -> None:
+        specs_due = reconcile_due = 0.0
+        while True:
+            now = self.clock.monotonic()
+            if self.journal.failure is None:
+                await self.book.expire_due()
+                if now >= reconcile_due:
+                    reconcile_due = now + _RECONCILE_SECONDS
+                    connected = self.cycle.reading.validity is Validity.VALID
+                    await self.executor.reconcile(connected=connected)
+                if self._strategy is not None and self.modes.mode is EngineMode.RUNNING:
+                    for proposal in self._strategy(self):
+                        await self.proposals.take(proposal)
+            missing = [name for name in self.symbols() if self.specs.known(name) is None]
+            if now >= specs_due:
+                specs_due = now + _SPECS_SECONDS
+                missing = list(self.symbols())
+            for error in await self.specs.refresh_all(missing):
+                _log.warning("%s", error)
+            await asyncio.sleep(HOUSEKEEPING_SECONDS)
+
+    def symbols(self) -> tuple[str, ...]:
+        """The symbols whose quotes are read: the profile's, and those of positions and open signals."""
+        names = dict.fromkeys(self._watched)
+        names |= dict.fromkeys(signal.symbol for signal in self.book.all())
+        cycle = getattr(self, "cycle", None)
+        if cycle is not None:
+            names |= dict.fromkeys(position.symbol for position in cycle.reading.positions or ())
+        return tuple(names)
+
+    def _counts(self) -> dict[str, int]:
+        return {
+            "signals_processed": self.loop.signals_processed,
+            "trades_executed": self.loop.trades_executed,
+            "error_count": self.loop.error_count,
+            "total_signals_lifetime": self._lifetime["total_signals_lifetime"] + self.proposals.taken,
+            "total_trades_lifetime": self._lifetime["total_trades_lifetime"] + self.loop.trades_executed,
+        }
+
+    # what may be opened, and how everything is closed
+
+    def entry_refusal(self, symbol: str) -> str | None:
+        """Why nothing may be opened on a symbol now; None when it may."""
+        if self.modes.mode is not EngineMode.RUNNING:
+            return f"the engine is {self.modes.mode}"
+        if self.journal.failure is not None:
+            return f"the journal failed: {self.journal.failure}"
+        reading = self.cycle.reading
+        age = self.clock.monotonic() - self.cycle.last_valid_at
+        if reading.validity is not Validity.VALID or age > self.settings.reading.stale_after_seconds:
+            return f"the account reading is {reading.validity}, {age:.1f} s old: {reading.reason or 'too old'}"
+        if self.cycle.guard_error is not None:
+            return f"the drawdown guard failed: {self.cycle.guard_error}"
+        if self.cycle.guard.state.verdict in (Verdict.BLOCK, Verdict.FLATTEN):
+            return f"the drawdown guard says {self.cycle.guard.state.verdict}"
+        refusal = self.trading_refusal()
+        if refusal is None and self.market_finished():
+            refusal = "the replay has ended: its last quote can be closed on, not opened on"
+        return refusal
+
+    def trading_refusal(self) -> str | None:
+        """Why the terminal or the account would refuse any order, closing ones too; None when they would not."""
+        sweep = self.cycle.sweep
+        if sweep is None or sweep.account is None or sweep.terminal is None:
+            return None
+        if not sweep.terminal.trade_allowed:
+            return "AutoTrading is off in the terminal"
+        if sweep.terminal.tradeapi_disabled:
+            return "the terminal does not let Python trade (Tools, Options, Expert Advisors)"
+        if not sweep.account.trade_allowed:
+            return "the account may not trade (investor password, or disabled by the broker)"
+        if not sweep.account.trade_expert:
+            return "the broker does not let programs trade on this account"
+        return None
+
+    def flatten(self, reason: str, **who: str) -> "asyncio.Task[FlattenReport]":
+        """Close everything and halt; joins the flatten under way if there is one."""
+        if self._flattening is None or self._flattening.done():
+            latching = self.modes.block(EngineMode.FLATTENING, reason, **who)
+            self._flattening = self._group.create_task(self._run_flatten(reason, latching), name="flatten")
+        return self._flattening
+
+    async def _run_flatten(self, reason: str, latching: Coroutine[Any, Any, None] | None) -> FlattenReport:
+        if latching is not None:
+            await latching
+        sweep: Sweep | None = self.cycle.sweep
+        fresh = sweep if self.cycle.reading.validity is Validity.VALID else None
+        report = await self.flattener.run(new_id(self.randomness), reason, fresh)
+        await self.modes.halt()
+        return report
+
+    async def _flatten_for_guard(self, reason: str) -> int:
+        report = await asyncio.shield(self.flatten(reason, operator="drawdown guard", origin="engine"))
+        return report.positions_closed
+
+    def rebase(self) -> None:
+        """Take up the baseline that a reset has set."""
+        state = self.modes.state
+        self.cycle.rebase(state.baseline_equity, _peak_key(state.baseline_seq))
+
+
+def _peak_key(baseline_seq: int) -> str:
+    """A peak belongs to its baseline: one from before a reset is never read after it."""
+    return f"peak@{baseline_seq}"

@@ -1,0 +1,204 @@
+"""The composition root: builds one account's engine from its settings and runs it until it is told to stop.
+
+In: a profile's settings. Out: a process that holds the profile's lock, its gateways, its journal and its control
+socket. Everything that touches the machine (clock, processes, files, randomness) is chosen here and nowhere else.
+"""
+
+import asyncio
+import json
+import logging
+import os
+import random
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import filelock
+
+from engine.account import AccountEngine
+from engine.broker.base import Account, BrokerError
+from engine.broker.child import spawn_workers
+from engine.broker.connection import GatewayChange
+from engine.broker.gateway import Gateways
+from engine.broker.mt5 import Mt5Broker
+from engine.clock import Clock, SystemClock
+from engine.config import Settings, SettingsError, state_folder
+from engine.control.address import control_address
+from engine.control.messages import CommandResult
+from engine.control.server import ControlServer
+from engine.events import Draft, EventType
+from engine.intake.strategies.demo import DemoStrategy
+from engine.journal import Journal
+from engine.paper.launch import PaperMarket, open_paper_market
+from engine.projection import SCHEMA, project
+from engine.target import EngineTarget
+
+EXIT_FAILED = 1
+EXIT_SETTINGS = 2
+EXIT_ALREADY_RUNNING = 75
+_log = logging.getLogger(__name__)
+
+
+class StartError(Exception):
+    """Why the engine does not start, for the operator."""
+
+
+def run(profile: str, settings: Settings) -> int:
+    """Run the engine in the foreground and return its exit code."""
+    _log_as_json()
+    folder = state_folder(profile)
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    lock = filelock.FileLock(folder / "engine.lock")
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        print(f"an engine runs already for profile {profile!r} ({folder})", file=sys.stderr)  # noqa: T201
+        return EXIT_ALREADY_RUNNING
+    try:
+        asyncio.run(_serve(profile, settings, folder))
+    except (StartError, SettingsError) as error:
+        print(f"the engine does not start: {error}", file=sys.stderr)  # noqa: T201
+        return EXIT_SETTINGS if isinstance(error, SettingsError) else EXIT_FAILED
+    finally:
+        lock.release()
+    return 0
+
+
+async def _serve(profile: str, settings: Settings, folder: Path) -> None:
+    clock = SystemClock()
+    started_at = clock.utc()
+    loop_id = f"{started_at:%Y%m%dT%H%M%S}-{os.getpid()}"
+    async with AsyncExitStack() as stack:
+        market = await stack.enter_async_context(_market(settings, folder)) if settings.is_paper else None
+        journal = Journal(folder / "journal.db", schema=SCHEMA, project=project)
+        await journal.open()
+        stack.push_async_callback(journal.close)
+        gateways = Gateways(
+            spawn_workers(settings.terminal.module, _initialize(settings, market), folder / "gateways.log"),
+            clock,
+            settings.gateway,
+            _teller(journal, clock, loop_id),
+        )
+        try:
+            await gateways.start()
+        except BrokerError as error:
+            raise StartError(f"the terminal cannot be reached: {error}") from error
+        stack.push_async_callback(gateways.stop)
+        broker = Mt5Broker(gateways, settings.gateway)
+        account = await _first_look(broker, settings)
+        randomness = random.SystemRandom()
+        engine = AccountEngine(
+            settings=settings,
+            broker=broker,
+            journal=journal,
+            clock=clock,
+            randomness=randomness,
+            loop_id=loop_id,
+            account=account,
+            watched=market.symbols if market else (),
+            strategy=DemoStrategy(random.Random(settings.paper.seed))  # noqa: S311 - reproducible, not secret
+            if market and settings.paper.demo_strategy
+            else None,
+            step=market.step if market and settings.paper.speed == "max" else None,
+            market_finished=(lambda: market.finished) if market else (lambda: False),
+        )
+        server = ControlServer(
+            EngineTarget(engine, gateways, profile=profile, started_at=started_at),
+            control_address(folder),
+            known=await _known_commands(journal),
+        )
+        _stop_on_signals(engine.stop_requested)
+        if market is not None:
+            stack.enter_context(market.watching())
+        try:
+            await engine.run(ready=server.start)
+        finally:
+            await server.stop()
+
+
+@asynccontextmanager
+async def _market(settings: Settings, folder: Path) -> AsyncIterator[PaperMarket]:
+    """The paper terminal: found or started; it ends with an orderly stop, and outlives a killed engine."""
+    try:
+        market = await open_paper_market(settings.paper, folder / "paper")
+    except (ValueError, OSError) as error:
+        raise StartError(str(error)) from error
+    yield market
+    await market.shutdown()
+
+
+def _initialize(settings: Settings, market: PaperMarket | None) -> dict[str, Any]:
+    if market is not None:
+        return {"path": str(market.address_file)}
+    return {"path": settings.terminal.path} if settings.terminal.path else {}
+
+
+async def _first_look(broker: Mt5Broker, settings: Settings) -> Account:
+    """The account as it is, if it is the one that the profile pins."""
+    sweep = await broker.sweep(())
+    account = sweep.account
+    if account is None:
+        raise StartError(f"the account cannot be read: {'; '.join(map(str, sweep.errors))}")
+    pinned = settings.account
+    if pinned.login not in (None, account.login) or pinned.server not in (None, account.server):
+        raise StartError(
+            f"the terminal is logged in to {account.login}@{account.server};"
+            f" the profile is for {pinned.login}@{pinned.server}"
+        )
+    return account
+
+
+async def _known_commands(journal: Journal) -> dict[str, tuple[str, CommandResult]]:
+    rows = await journal.query(
+        "SELECT id, digest, result FROM (SELECT rowid AS place, * FROM commands ORDER BY rowid DESC LIMIT 10000)"
+        " ORDER BY place"
+    )
+    return {row[0]: (row[1], CommandResult.model_validate_json(row[2])) for row in rows}
+
+
+def _teller(journal: Journal, clock: Clock, loop_id: str) -> Any:
+    writing: set[asyncio.Task[None]] = set()
+
+    def tell(change: GatewayChange) -> None:
+        details = {"slot": change.slot, "what": change.what, "reason": change.reason, "pid": change.pid}
+        kind = EventType.GATEWAY_STARTED if change.what == "started" else EventType.GATEWAY_LOST
+        task = asyncio.ensure_future(journal.append_urgent(Draft(kind, clock.utc(), loop_id, details)))
+        writing.add(task)
+        task.add_done_callback(writing.discard)
+
+    return tell
+
+
+def _stop_on_signals(stop: asyncio.Event) -> None:
+    loop = asyncio.get_running_loop()
+    if sys.platform == "win32":
+        signal.signal(signal.SIGINT, lambda *_: loop.call_soon_threadsafe(stop.set))
+        return
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+
+
+class _JsonFormatter(logging.Formatter):
+    """One JSON object a line: time, level, logger, message, and the traceback when there is one."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        entry: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            entry["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(entry, ensure_ascii=False)
+
+
+def _log_as_json() -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_JsonFormatter())
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    logging.getLogger("aiohttp.access").setLevel(logging.WARNING)

@@ -1,0 +1,130 @@
+"""Carries out what operators ask for, and says in words why it will not.
+
+In: one command and who sent it. Out: a result, and a `command` event with it. What lowers risk never waits for the
+journal; what raises risk is refused while the journal cannot be written.
+"""
+
+from engine.account import AccountEngine
+from engine.approvals import Refused
+from engine.broker.base import Side
+from engine.control.messages import (
+    Action,
+    AddSignal,
+    Approve,
+    Command,
+    CommandResult,
+    Flatten,
+    Pause,
+    Reject,
+    Reset,
+    Resume,
+    Stop,
+)
+from engine.control.once import body_digest
+from engine.control.target import Operator
+from engine.events import EventType
+from engine.intake.proposals import Proposal
+from engine.journal import Conflict, JournalError
+from engine.readings import Validity
+from engine.signals import Signal
+from engine.state import EngineMode, IllegalTransition
+from engine.text import plain
+
+
+async def carry_out(engine: AccountEngine, command: Command, operator: Operator) -> CommandResult:
+    """Carry out one command. A refusal is a result; an exception is a bug."""
+    who = {"operator": operator.name, "origin": operator.origin}
+    reason = plain(command.reason)
+    try:
+        message, data = await _dispatch(engine, command.action, reason, who)
+        result = CommandResult(id=command.id, accepted=True, message=message, data=data)
+    except (Refused, IllegalTransition, JournalError) as refusal:
+        result = CommandResult(id=command.id, accepted=False, message=str(refusal))
+    except Conflict:
+        result = CommandResult(id=command.id, accepted=False, message="the state has moved on meanwhile: look again")
+    engine.recorder.urgent_soon(
+        EventType.COMMAND,
+        id=command.id,
+        digest=body_digest(command),
+        kind=command.action.kind,
+        reason=reason,
+        result=result.model_dump(mode="json"),
+        **who,
+    )
+    return result
+
+
+async def _dispatch(
+    engine: AccountEngine, action: Action, reason: str, who: dict[str, str]
+) -> tuple[str, dict[str, str]]:
+    match action:
+        case Approve():
+            signal = await engine.book.approve(action.signal, action.version, **who)
+            engine.loop.wake()
+            return f"approved {_name(signal)}", {"signal": signal.id}
+        case Reject():
+            signal = await engine.book.reject(action.signal, action.version, reason or "no reason given", **who)
+            return f"rejected {_name(signal)}", {"signal": signal.id}
+        case AddSignal():
+            signal = await engine.proposals.take(
+                Proposal(
+                    symbol=action.symbol,
+                    side=Side(action.side),
+                    volume=action.volume,
+                    sl=action.sl,
+                    tp=action.tp,
+                    source=action.source,
+                    entry=action.entry,
+                    expires_seconds=action.expires_seconds,
+                    note=action.note,
+                )
+            )
+            return f"signal {signal.id} waits for approval", {"signal": signal.id}
+        case Pause():
+            if engine.modes.mode is EngineMode.PAUSED:
+                return "entries are blocked already", {}
+            await engine.modes.block(EngineMode.PAUSED, reason or "paused by the operator", **who)
+            return "paused: entries are blocked, closing works on", {}
+        case Resume():
+            return await _resume(engine, reason, who), {}
+        case Flatten():
+            joined = engine.modes.mode is EngineMode.FLATTENING
+            engine.flatten(reason or "flattened by the operator", **who)
+            return "flatten goes on" if joined else "flatten started", {}
+        case Reset():
+            return await _reset(engine, reason, who), {}
+        case Stop():
+            engine.stop_requested.set()
+            return "the engine stops; positions stay as they are", {}
+
+
+async def _resume(engine: AccountEngine, reason: str, who: dict[str, str]) -> str:
+    if engine.modes.mode is not EngineMode.PAUSED:
+        raise Refused(f"the engine is {engine.modes.mode}; only a PAUSED one resumes")
+    await engine.modes.resume(reason or "resumed by the operator", **who)
+    engine.loop.wake()
+    return "running: approved signals are executed"
+
+
+async def _reset(engine: AccountEngine, reason: str, who: dict[str, str]) -> str:
+    if engine.modes.mode is not EngineMode.HALTED:
+        raise Refused(f"the engine is {engine.modes.mode}; only a HALTED one is reset")
+    if not reason:
+        raise Refused("a reset needs a reason: it goes into the journal")
+    reading, sweep = engine.cycle.reading, engine.cycle.sweep
+    if reading.validity is not Validity.VALID or sweep is None or sweep.positions is None or sweep.orders is None:
+        raise Refused(
+            f"the account cannot be read now ({reading.validity}: {reading.reason}); a reset needs to see it flat"
+        )
+    if sweep.positions or sweep.orders:
+        raise Refused(f"not flat: {len(sweep.positions)} positions and {len(sweep.orders)} orders are open")
+    unresolved = engine.book.unresolved()
+    if unresolved:
+        raise Refused(f"not flat for certain: {len(unresolved)} orders have an unknown outcome")
+    await engine.modes.reset(reading.equity, reason, **who)
+    engine.rebase()
+    return f"reset: PAUSED, the peak restarts at {reading.equity:.2f}; resume lets entries through"
+
+
+def _name(signal: Signal) -> str:
+    return f"{signal.id}: {signal.side} {signal.volume:g} {signal.symbol}"

@@ -1,0 +1,131 @@
+"""Finds the profile's paper terminal, or starts it, and keeps a control line to it for the engine's composition root.
+
+A terminal that runs with other conditions than the profile's is shut down first: an account belongs to its market.
+"""
+
+import asyncio
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from engine.config import PaperSettings
+from engine.paper.control import PaperControl, PaperStatus
+
+_START_SECONDS = 60.0
+_POLL_SECONDS = 0.02
+_WATCH_SECONDS = 0.5
+
+
+class PaperMarket:
+    """A running paper terminal. `symbols` are the ones it quotes; `finished` tells that a replayed file has ended."""
+
+    def __init__(self, control: PaperControl, status: PaperStatus, address_file: Path) -> None:
+        self._control = control
+        self.address_file = address_file
+        self.symbols = tuple(status.symbols)
+        self.finished = status.finished
+
+    async def step(self) -> None:
+        """Move a replay at `max` speed one tick on; a pause once it has ended."""
+        if self.finished:
+            await asyncio.sleep(_WATCH_SECONDS / 5)
+        self.finished = await self._control.step()
+
+    async def shutdown(self) -> None:
+        """End the terminal; its account stays in its file."""
+        await self._control.shutdown()
+        await self._control.close()
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Keep `finished` true to the terminal while this lasts."""
+        task = asyncio.create_task(self._watch(), name="paper market")
+        try:
+            yield
+        finally:
+            task.cancel()
+
+    async def _watch(self) -> None:
+        while not self.finished:
+            await asyncio.sleep(_WATCH_SECONDS)
+            self.finished = (await self._control.status()).finished
+
+
+async def open_paper_market(settings: PaperSettings, folder: Path) -> PaperMarket:
+    """Attach to the paper terminal whose state is in `folder`, starting it if need be.
+
+    Raises ValueError with what the terminal said when it does not start.
+    """
+    _prepare(folder)
+    arguments = _arguments(settings)
+    recorded, address = folder / "arguments.json", folder / "terminal.json"
+    control = await _attach(address)
+    if control is not None and _recorded(recorded) != arguments:
+        await control.shutdown()
+        await control.close()
+        control = None
+    if control is None:
+        recorded.write_text(json.dumps(arguments), encoding="utf-8")
+        control = await _start(arguments, folder, address)
+    return PaperMarket(control, await control.status(), address)
+
+
+def _prepare(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+
+def _recorded(file: Path) -> list[str] | None:
+    try:
+        stored: list[str] = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return stored
+
+
+def _arguments(settings: PaperSettings) -> list[str]:
+    named = {
+        "--balance": settings.balance,
+        "--currency": settings.currency,
+        "--leverage": settings.leverage,
+        "--commission-per-lot": settings.commission_per_lot,
+        "--stop-out-percent": settings.stop_out_percent,
+        "--margin-call-percent": settings.margin_call_percent,
+        "--seed": settings.seed,
+        "--speed": settings.speed,
+        "--symbol": settings.symbol,
+        "--replay": settings.replay.absolute() if settings.replay else None,
+    }
+    return [part for name, value in named.items() if value is not None for part in (name, str(value))]
+
+
+async def _attach(address: Path) -> PaperControl | None:
+    try:
+        return await PaperControl.connect(address)
+    except (OSError, EOFError, ValueError):
+        return None
+
+
+async def _start(arguments: list[str], folder: Path, address: Path) -> PaperControl:
+    command = [sys.executable, "-m", "engine.paper", "--state", str(folder), "--address", str(address), *arguments]
+    apart: dict[str, Any] = {"start_new_session": True}
+    if sys.platform == "win32":
+        apart = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.DETACHED_PROCESS}
+    log = folder / "terminal.log"
+    with log.open("ab") as output:
+        begun = output.tell()
+        process = subprocess.Popen(  # noqa: ASYNC220, S603 - it must outlive this process
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=output, **apart
+        )
+    async with asyncio.timeout(_START_SECONDS):
+        while True:
+            control = await _attach(address)
+            if control is not None:
+                return control
+            if process.poll() is not None:
+                said = log.read_bytes()[begun:].decode(errors="replace").strip()
+                raise ValueError(said or f"the paper terminal ended with exit code {process.returncode}")
+            await asyncio.sleep(_POLL_SECONDS)

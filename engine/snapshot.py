@@ -1,0 +1,221 @@
+"""Everything a console shows, gathered from the engine's parts at one moment. Reads only; decides nothing."""
+
+import os
+from datetime import UTC, datetime
+
+from engine.account import AccountEngine
+from engine.broker.base import MarginMode, Position, Side
+from engine.control import messages as wire
+from engine.guards.drawdown import floor_of
+from engine.heartbeat import HeartbeatMetrics
+from engine.orders import drift_points, money_at_risk
+from engine.signals import Signal, SignalState, is_ours
+from engine.state import EngineMode
+from engine.text import plain
+
+PAPER_SERVER = "Quarterdeck-Paper"
+_DEMO = 0
+_DEFAULT_DIGITS = 5
+_MARGIN_MODES = {MarginMode.NETTING: "netting", MarginMode.EXCHANGE: "exchange", MarginMode.HEDGING: "hedging"}
+
+
+def environment_of(engine: AccountEngine) -> wire.Environment:
+    """What kind of money is at stake: LIVE unless the account is certainly a demo or our own paper account."""
+    if engine.account.trade_mode != _DEMO:
+        return wire.Environment.LIVE
+    paper = engine.settings.is_paper and engine.account.server == PAPER_SERVER
+    return wire.Environment.PAPER if paper else wire.Environment.DEMO
+
+
+def snapshot(engine: AccountEngine, *, profile: str, started_at: datetime, gateway: wire.GatewayView) -> wire.Snapshot:
+    """The engine as it stands."""
+    now = engine.clock.monotonic()
+    cycle = engine.cycle
+    return wire.Snapshot(
+        time=engine.clock.utc(),
+        seq=engine.journal.last_seq,
+        engine=wire.EngineView(
+            pid=os.getpid(),
+            started_at=started_at,
+            profile=profile,
+            loop_id=engine.recorder.loop_id,
+            mode=engine.modes.mode,
+            epoch=engine.modes.epoch,
+            environment=environment_of(engine),
+            heartbeat_age_seconds=None if cycle.heartbeat_at is None else now - cycle.heartbeat_at,
+            loop_lag_ms=round(cycle.loop_lag_ms, 3),
+            halt_reason=engine.modes.state.halt_reason or None,
+            notices=_notices(engine),
+        ),
+        account=_account(engine),
+        reading=wire.ReadingView(
+            validity=wire.Validity(cycle.reading.validity),
+            age_seconds=max(0.0, now - cycle.last_valid_at),
+            reason=plain(cycle.reading.reason),
+            blind=cycle.blind,
+        ),
+        drawdown=_drawdown(engine, now),
+        gateway=gateway,
+        markets=_markets(engine, now),
+        positions=[_position(engine, item) for item in cycle.last_valid.positions or ()],
+        signals=[_signal(engine, item) for item in sorted(engine.book.all(), key=_order)],
+        flatten=_flatten(engine),
+        heartbeat=_heartbeat(cycle.heartbeat),
+    )
+
+
+def _order(signal: Signal) -> tuple[bool, datetime]:
+    return signal.state is not SignalState.PENDING, signal.created_at
+
+
+def _notices(engine: AccountEngine) -> list[str]:
+    notices = []
+    cycle = engine.cycle
+    if cycle.blind:
+        notices.append(f"BLIND: no valid account reading; entries are blocked ({plain(cycle.reading.reason)})")
+    if engine.journal.failure is not None:
+        notices.append(f"JOURNAL FAILED: no new orders until a restart ({engine.journal.failure})")
+    if cycle.guard_error is not None:
+        notices.append(f"GUARD FAILED: entries are blocked ({plain(cycle.guard_error)})")
+    refusal = engine.trading_refusal()
+    if refusal is not None:
+        notices.append(f"CANNOT TRADE: {refusal}")
+    for signal in engine.book.unresolved():
+        if signal.state is SignalState.UNKNOWN:
+            absent = "presumed absent: reject it to settle it" if signal.presumed_absent else "being looked for"
+            notices.append(f"UNKNOWN OUTCOME of {signal.id} on {signal.symbol}: {absent}; entries there are blocked")
+    if engine.market_finished():
+        notices.append("THE REPLAY HAS ENDED: the last quote stays; positions can be closed, none opened")
+    return notices
+
+
+def _account(engine: AccountEngine) -> wire.AccountView:
+    account = engine.cycle.last_valid.account or engine.account
+    return wire.AccountView(
+        login=account.login,
+        server=plain(account.server),
+        name=plain(account.name),
+        currency=plain(account.currency, 8),
+        currency_digits=account.currency_digits,
+        leverage=account.leverage,
+        margin_mode=_MARGIN_MODES[account.margin_mode],
+        balance=account.balance,
+        credit=account.credit,
+        profit=account.profit,
+        equity=account.equity,
+        margin=account.margin,
+        margin_free=account.margin_free,
+        margin_level=account.margin_level,
+    )
+
+
+def _drawdown(engine: AccountEngine, now: float) -> wire.DrawdownView:
+    state = engine.cycle.guard.state
+    peak = min(state.peak, engine.cycle.committed_peak)
+    floor = floor_of(peak, state.limit_percent)
+    return wire.DrawdownView(
+        peak=peak,
+        percent=max(0.0, (peak - state.equity) / peak * 100 if peak > 0 else 0.0),
+        limit_percent=state.limit_percent,
+        floor=floor,
+        headroom=state.equity - floor,
+        verdict="BLOCK" if engine.cycle.guard_error else state.verdict.value,
+        evaluated_age_seconds=None if state.evaluated_at is None else max(0.0, now - state.evaluated_at),
+    )
+
+
+def _markets(engine: AccountEngine, now: float) -> list[wire.MarketView]:
+    finished = engine.market_finished()
+    return [
+        wire.MarketView(
+            symbol=symbol,
+            digits=_digits(engine, symbol),
+            bid=quote.tick.bid,
+            ask=quote.tick.ask,
+            time=datetime.fromtimestamp(quote.tick.time_msc / 1000, UTC),
+            age_seconds=max(0.0, now - quote.changed_at),
+            finished=finished,
+        )
+        for symbol, quote in engine.cycle.quotes.items()
+    ]
+
+
+def _digits(engine: AccountEngine, symbol: str) -> int:
+    spec = engine.specs.known(symbol)
+    return spec.digits if spec is not None else _DEFAULT_DIGITS
+
+
+def _position(engine: AccountEngine, position: Position) -> wire.PositionView:
+    return wire.PositionView(
+        ticket=position.ticket,
+        identifier=position.identifier,
+        symbol=plain(position.symbol, 32),
+        digits=_digits(engine, position.symbol),
+        type=0 if position.side is Side.BUY else 1,
+        volume=position.volume,
+        price_open=position.price_open,
+        price_current=position.price_current,
+        sl=position.sl,
+        tp=position.tp,
+        profit=position.profit,
+        swap=position.swap,
+        magic=position.magic,
+        comment=plain(position.comment, 32),
+        opened_at=datetime.fromtimestamp(position.time_msc / 1000, UTC),
+        foreign=not is_ours(position.magic),
+        note=plain(engine.flattener.note(position.ticket)),
+    )
+
+
+def _signal(engine: AccountEngine, signal: Signal) -> wire.SignalView:
+    spec = engine.specs.known(signal.symbol)
+    quote = engine.cycle.quotes.get(signal.symbol)
+    return wire.SignalView(
+        id=signal.id,
+        version=signal.version,
+        state=signal.state,
+        symbol=signal.symbol,
+        digits=_digits(engine, signal.symbol),
+        side=signal.side.value,
+        order_type="market",
+        volume=signal.volume,
+        entry=signal.entry,
+        sl=signal.sl,
+        tp=signal.tp,
+        source=signal.source,
+        note=signal.note,
+        created_at=signal.created_at,
+        expires_at=signal.expires_at,
+        seconds_left=engine.book.seconds_left(signal),
+        reward_to_risk=signal.reward_to_risk,
+        money_at_risk=money_at_risk(spec, signal.volume, signal.entry, signal.sl) if spec else None,
+        drift_points=drift_points(spec, signal, quote.tick) if spec and quote else None,
+        reason=plain(signal.reason),
+    )
+
+
+def _flatten(engine: AccountEngine) -> wire.FlattenView | None:
+    report = engine.flattener.report
+    if report is None:
+        return None
+    running = engine.modes.mode is EngineMode.FLATTENING
+    return wire.FlattenView(
+        id=report.id,
+        state=report.state.value,
+        reason=plain(report.reason),
+        started_at=report.started_at,
+        finished_at=report.finished_at,
+        positions_closed=report.positions_closed,
+        orders_cancelled=report.orders_cancelled,
+        remaining=[plain(item) for item in report.remaining] if running else [],
+        statement=report.statement,
+    )
+
+
+def _heartbeat(beat: HeartbeatMetrics | None) -> wire.HeartbeatView | None:
+    if beat is None:
+        return None
+    return wire.HeartbeatView(
+        **{name: getattr(beat, name) for name in HeartbeatMetrics.__dataclass_fields__ if name != "reading_validity"},
+        reading_validity=wire.Validity(beat.reading_validity),
+    )

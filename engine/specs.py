@@ -1,0 +1,35 @@
+"""The trading conditions of the symbols in use, kept at hand so that a close never waits to read them."""
+
+from engine.broker.base import Broker, BrokerError, SymbolSpec
+
+
+class SpecBook:
+    """Symbol conditions by name, read once and refreshed by whoever has time."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+        self._specs: dict[str, SymbolSpec] = {}
+
+    def known(self, symbol: str) -> SymbolSpec | None:
+        """The conditions last read, or None."""
+        return self._specs.get(symbol)
+
+    async def get(self, symbol: str) -> SymbolSpec:
+        """The conditions last read, or read now. Raises BrokerError."""
+        return self._specs.get(symbol) or await self.refresh(symbol)
+
+    async def refresh(self, symbol: str) -> SymbolSpec:
+        """Read the conditions now. Raises BrokerError; then the ones known before stay."""
+        spec = await self._broker.symbol(symbol)
+        self._specs[symbol] = spec
+        return spec
+
+    async def refresh_all(self, symbols: list[str]) -> list[BrokerError]:
+        """Read the conditions of several symbols and return what went wrong."""
+        errors: list[BrokerError] = []
+        for symbol in symbols:
+            try:
+                await self.refresh(symbol)
+            except BrokerError as error:
+                errors.append(error)
+        return errors

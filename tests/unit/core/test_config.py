@@ -1,0 +1,88 @@
+from pathlib import Path
+
+import pytest
+
+from engine.config import SettingsError, checked_profile, home, load, state_folder
+
+
+@pytest.fixture(autouse=True)
+def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("QUARTERDECK_HOME", str(tmp_path))
+    (tmp_path / "profiles").mkdir()
+    return tmp_path
+
+
+def profile(folder: Path, text: str, name: str = "paper") -> None:
+    (folder / "profiles" / f"{name}.toml").write_text(text)
+
+
+def test_the_paper_profile_needs_no_file(own_home: Path) -> None:
+    settings = load("paper")
+    assert settings.is_paper
+    assert settings.drawdown.limit_percent == 20.0
+    assert settings.paper.balance == 10_000.0
+    assert state_folder("paper") == own_home / "state" / "paper"
+
+
+def test_a_profile_file_is_read(own_home: Path) -> None:
+    profile(own_home, '[drawdown]\nlimit_percent = 8\n[paper]\nbalance = 500\ncurrency = "EUR"\n')
+    settings = load("paper")
+    assert (settings.drawdown.limit_percent, settings.paper.balance, settings.paper.currency) == (8.0, 500.0, "EUR")
+
+
+def test_the_environment_stands_above_the_file(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    profile(own_home, "[drawdown]\nlimit_percent = 8\nwarn_at = 0.5\n")
+    monkeypatch.setenv("QUARTERDECK_DRAWDOWN__LIMIT_PERCENT", "12.5")
+    drawdown = load("paper").drawdown
+    assert (drawdown.limit_percent, drawdown.warn_at) == (12.5, 0.5)
+
+
+def test_the_command_line_stands_above_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QUARTERDECK_PAPER__SEED", "4")
+    assert load("paper", {"paper": {"seed": 9, "speed": "max"}}).paper.seed == 9
+    assert load("paper", {"paper": {"speed": "2.5"}}).paper.speed == 2.5
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("[drawdown]\nlimit = 8\n", "drawdown.limit"),
+        ("[drawdwn]\nlimit_percent = 8\n", "drawdwn"),
+        ("[drawdown]\nlimit_percent = 0.5\n", "drawdown.limit_percent"),
+        ("[drawdown]\nlimit_percent = nan\n", "drawdown.limit_percent"),
+        ('[paper]\nmargin_mode = "netting"\n', "paper.margin_mode"),
+        ('[terminal]\nmodule = "os; rm"\n', "terminal.module"),
+        ("not toml", "paper.toml"),
+    ],
+)
+def test_a_wrong_key_or_value_is_refused_by_its_path(own_home: Path, text: str, named: str) -> None:
+    profile(own_home, text)
+    with pytest.raises(SettingsError, match=named.replace(".", r"\.")):
+        load("paper")
+
+
+def test_an_unknown_nested_variable_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QUARTERDECK_DRAWDOWN__LIMIT", "5")
+    with pytest.raises(SettingsError, match="limit"):
+        load("paper")
+
+
+def test_a_wrong_override_is_refused_by_its_path() -> None:
+    with pytest.raises(SettingsError, match="speed"):
+        load("paper", {"paper": {"speed": "fast"}})
+
+
+def test_a_profile_that_is_not_there_is_refused() -> None:
+    with pytest.raises(SettingsError, match="does not exist"):
+        load("live")
+
+
+@pytest.mark.parametrize("name", ["", "../x", "a/b", ".hidden", "x" * 41, "a b"])
+def test_a_profile_name_cannot_leave_its_folder(name: str) -> None:
+    with pytest.raises(SettingsError, match="letters"):
+        checked_profile(name)
+
+
+def test_without_the_variable_the_home_is_the_users_data_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("QUARTERDECK_HOME")
+    assert home().name == "quarterdeck"
