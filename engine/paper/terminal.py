@@ -1,0 +1,241 @@
+"""The paper terminal in process: one market, one account, an optional state file, and the functions of MT5.
+
+In: real seconds (`advance_to`) or single steps, and calls by MT5's names. Out: JSON-ready results with the error
+code of each. No threads, no clock of its own, no network: the process around it is server.py. Control calls are
+methods of their own and cannot be reached through `handle`.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from engine.clock import iso
+from engine.paper.account import Conditions, PaperAccount
+from engine.paper.history import PriceHistory
+from engine.paper.market import Market, MarketError, Quote
+from engine.paper.replay import ReplayMarket
+from engine.paper.store import StateError, StateStore
+from engine.paper.synthetic import SyntheticMarket
+from engine.paper.views import Views
+
+SERVER = "Quarterdeck-Paper"
+SAVE_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class TerminalConfig:
+    """What a paper terminal is started with.
+
+    `speed` is market seconds per real second, or None for `max`: one tick per `step`. `balance` is the deposit of a
+    new account. `symbol` is needed for a file whose name holds no pair.
+    """
+
+    symbol: str | None = None
+    seed: int = 1
+    replay: Path | None = None
+    speed: float | None = 1.0
+    balance: float = 10_000.0
+    conditions: Conditions = field(default_factory=Conditions)
+
+
+class PaperTerminal:
+    """A terminal on a market.
+
+    `state` is the folder of its state file; None: nothing is written. Raises MarketError when no symbol of the market
+    can be traded in the account's currency, StateError when the state file cannot be used.
+    """
+
+    def __init__(
+        self,
+        market: Market,
+        conditions: Conditions | None = None,
+        *,
+        balance: float = 10_000.0,
+        speed: float | None = 1.0,
+        state: Path | None = None,
+    ) -> None:
+        conditions = conditions or Conditions()
+        self.market = market
+        self.account = PaperAccount(conditions, market.instruments)
+        self.speed = speed
+        self.alive = True
+        self.ticks = 0
+        self.login = account_login(market.identity, conditions.currency)
+        self.prices = {name: PriceHistory(instrument) for name, instrument in market.instruments.items()}
+        missing = [self.account.valuation.missing(name) for name in market.instruments]
+        if all(missing):
+            names = "; ".join(str(problem) for problem in missing)
+            raise MarketError(f"nothing can be traded in a {conditions.currency} account: {names}")
+        self._elapsed_ms = 0.0
+        self._now: float | None = None
+        self._saved_at = 0.0
+        self._saved_ticks = -1
+        self._store: StateStore | None = None
+        if state is not None:
+            self._store = StateStore(state / f"paper-{self.login}.db", f"{market.identity} {conditions.currency}")
+        self._views = Views(self.account, self.prices, self.login, SERVER)
+        try:
+            self._begin(balance)
+        except BaseException:
+            self._release()
+            raise
+
+    @classmethod
+    def open(cls, config: TerminalConfig, state: Path | None = None) -> "PaperTerminal":
+        """Build market and terminal. Raises MarketError or StateError; then nothing is left open."""
+        market: Market
+        if config.replay is None:
+            market = SyntheticMarket(config.seed, config.symbol)
+        else:
+            market = ReplayMarket(config.replay, config.symbol)
+        try:
+            return cls(market, config.conditions, balance=config.balance, speed=config.speed, state=state)
+        except BaseException:
+            market.close()
+            raise
+
+    @property
+    def finished(self) -> bool:
+        """Whether the market has given its last tick."""
+        return not self.account.entries_open
+
+    def _begin(self, balance: float) -> None:
+        saved = self._store.load() if self._store else None
+        if saved is None:
+            # The first tick of every symbol comes at once: a terminal without a price shows nothing.
+            while len(self.account.quotes) < len(self.market.instruments):
+                self._tick()
+            self.account.deposit(balance)
+            self._commit()
+            return
+        self.account.restore(saved.ledger)
+        for quote in saved.terminal["quotes"]:
+            self._show(Quote(*quote))
+        self.account.time_msc = saved.terminal["time_msc"]
+        self.ticks = saved.terminal["ticks"]
+        self._elapsed_ms = saved.terminal["elapsed_ms"]
+        self.market.resume(saved.terminal["market"])
+        self.account.entries_open = self.market.due_ms() is not None
+
+    def _show(self, quote: Quote) -> None:
+        self.account.quotes[quote.symbol] = quote
+        self.prices[quote.symbol].add(quote)
+
+    def _tick(self) -> None:
+        quote = self.market.take()
+        self.ticks += 1
+        self.prices[quote.symbol].add(quote)
+        self.account.on_quote(quote)
+        if self.market.due_ms() is None:
+            self.account.entries_open = False
+
+    def advance_to(self, now: float, limit: int | None = None) -> bool:
+        """Let the market run up to `now`, in real seconds of any clock that does not go back.
+
+        The first call only says when the terminal starts. At most `limit` ticks are taken; False: more are due, the
+        market has fallen behind and goes on from there. In `max` the market waits for `step`.
+        """
+        reached = True
+        if self._now is None:
+            self._now = self._saved_at = now
+        elapsed = max(0.0, now - self._now)
+        self._now = max(self._now, now)
+        if self.speed is not None and not self.finished:
+            target = self._elapsed_ms + elapsed * 1000.0 * self.speed
+            left = limit
+            while (due := self.market.due_ms()) is not None and due <= target:
+                if left == 0:
+                    # Later than it should be: the market's clock stands at the last tick taken.
+                    target = max(self._elapsed_ms, float(due) - 1.0)
+                    reached = False
+                    break
+                self._elapsed_ms = max(self._elapsed_ms, float(due))
+                self._tick()
+                if self.account.changed:
+                    self._commit()
+                if left is not None:
+                    left -= 1
+            self._elapsed_ms = target
+        if now - self._saved_at >= SAVE_SECONDS and self.ticks != self._saved_ticks:
+            self._commit()
+        return reached
+
+    def step(self) -> bool:
+        """Take exactly one tick, due or not. Returns whether the market has finished; then nothing moves any more."""
+        due = self.market.due_ms()
+        if due is not None:
+            self._elapsed_ms = max(self._elapsed_ms, float(due))
+            self._tick()
+            if self.account.changed:
+                self._commit()
+        return self.finished
+
+    def handle(self, name: str, args: Sequence[Any], kwargs: dict[str, Any]) -> tuple[Any, tuple[int, str]]:
+        """Answer one MT5 call: (result, last_error). Structs are lists of their fields; failure is None."""
+        result, error = self._views.call(name, args, kwargs)
+        if self.account.changed:
+            self._commit()
+        return result, error
+
+    def status(self) -> dict[str, Any]:
+        """The market and the account in short; `time` is the broker's clock written as UTC."""
+        symbol = next(iter(self.market.instruments))
+        quote = self.account.quotes[symbol]
+        totals = self.account.totals()
+        return {
+            "symbol": symbol,
+            "symbols": list(self.market.instruments),
+            "bid": quote.bid,
+            "ask": quote.ask,
+            "time": iso(datetime.fromtimestamp(self.account.time_msc / 1000, UTC)),
+            "time_msc": self.account.time_msc,
+            "finished": self.finished,
+            "login": self.login,
+            "server": SERVER,
+            "speed": "max" if self.speed is None else self.speed,
+            "ticks": self.ticks,
+            "margin_call": 0 < totals.margin_level <= self.account.conditions.margin_call_percent,
+        }
+
+    def shutdown(self) -> None:
+        """Save the market's place and let go of files. Calls after it find no terminal."""
+        if self.alive:
+            if self.ticks != self._saved_ticks:
+                self._commit()
+            self._release()
+
+    def _release(self) -> None:
+        self.alive = False
+        self.market.close()
+        if self._store is not None:
+            self._store.close()
+
+    def _commit(self) -> None:
+        changes = self.account.take_changes()
+        self._saved_ticks = self.ticks
+        if self._now is not None:
+            self._saved_at = self._now
+        if self._store is None:
+            return
+        terminal = {
+            "market": self.market.position(),
+            "quotes": [list(quote) for quote in self.account.quotes.values()],
+            "time_msc": self.account.time_msc,
+            "elapsed_ms": self._elapsed_ms,
+            "ticks": self.ticks,
+        }
+        try:
+            self._store.commit(self.account.balance, self.account.next_ticket, changes, terminal)
+        except StateError:
+            # The account in memory is ahead of the file: nothing of it may be shown to anyone.
+            self._release()
+            raise
+
+
+def account_login(identity: str, currency: str) -> int:
+    """The login of the account of one market and currency: always the same eight digits."""
+    digest = hashlib.sha256(f"{identity} {currency}".encode()).digest()
+    return 10_000_000 + int.from_bytes(digest[:8], "big") % 90_000_000
