@@ -1,0 +1,98 @@
+"""The control line to a paper terminal, for the engine's composition root: step the market, ask for its state, end it.
+
+In: the address file of a running terminal. Out: plain values. One call at a time goes over the line.
+"""
+
+import asyncio
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from engine import frames
+from engine.paper.transport import HOST, ROLE_CONTROL, read_address
+
+
+@dataclass(frozen=True, slots=True)
+class PaperStatus:
+    """Market and account in short.
+
+    `symbol` is the main one of `symbols`; `bid`, `ask` are its prices; `time` is the broker's clock written as ISO
+    8601 UTC and `time_msc` the same in milliseconds; `speed` is market seconds per real second or "max"; `ticks`
+    counts from the account's opening; `margin_call`: the margin level is at or below the broker's warning.
+    """
+
+    symbol: str
+    symbols: list[str]
+    bid: float
+    ask: float
+    time: str
+    time_msc: int
+    finished: bool
+    login: int
+    server: str
+    speed: float | str
+    ticks: int
+    margin_call: bool
+
+
+class PaperControl:
+    """A control connection. Calls raise OSError or EOFError when the terminal is gone."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._turn = asyncio.Lock()
+        self._id = 0
+
+    @classmethod
+    async def connect(cls, address_file: Path) -> "PaperControl":
+        """Connect. Raises OSError, EOFError or ValueError when no terminal answers there."""
+        address = read_address(address_file)
+        reader, writer = await asyncio.open_connection(HOST, address.port)
+        control = cls(reader, writer)
+        try:
+            writer.write(frames.encode({"token": address.token, "role": ROLE_CONTROL}))
+            greeting = await frames.read(reader)
+            if greeting != {"ok": True}:
+                raise ValueError(f"{address_file}: the terminal refused: {greeting}")
+        except BaseException:
+            await control.close()
+            raise
+        return control
+
+    async def _call(self, name: str) -> Any:
+        async with self._turn:
+            self._id += 1
+            self._writer.write(frames.encode({"id": self._id, "call": name, "args": [], "kwargs": {}}))
+            await self._writer.drain()
+            reply = await frames.read(self._reader)
+            while reply["id"] != self._id:
+                # The answer to a call that was given up.
+                reply = await frames.read(self._reader)
+            return reply["result"]
+
+    async def step(self) -> bool:
+        """Let the market take one tick. Returns whether it has finished; then it stays as it is."""
+        return bool(await self._call("step"))
+
+    async def status(self) -> PaperStatus:
+        """Return how market and account stand."""
+        status = await self._call("status")
+        return PaperStatus(**{field.name: status[field.name] for field in fields(PaperStatus)})
+
+    async def shutdown(self) -> None:
+        """End the terminal's process. The account stays in its file. Raises nothing when it is already ending."""
+        try:
+            await self._call("shutdown")
+        except (OSError, EOFError):
+            # It went before it could answer: that is what was asked for.
+            return
+
+    async def close(self) -> None:
+        """Close the line."""
+        self._writer.close()
+        try:
+            await self._writer.wait_closed()
+        except OSError:
+            # The other side was gone already.
+            return

@@ -1,0 +1,158 @@
+"""The paper terminal's process: lets the market run and answers clients on a loopback socket.
+
+In: frames (engine/frames.py); the first one of a connection must hold the token of the address file. Out: one reply
+to each request. Connections with the role "mt5" reach MT5's functions, those with "control" the control calls; never
+the other way. A client that does not read, or dies, holds up nobody else. The process ends when asked to, or when
+nobody has been connected for a while.
+"""
+
+import asyncio
+import hmac
+import json
+import os
+import secrets
+import struct
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from engine import frames
+from engine.paper.store import StateError
+from engine.paper.terminal import PaperTerminal
+from engine.paper.transport import HOST, ROLE_CONTROL, ROLE_MT5, Address, write_address
+
+TICK_SECONDS = 0.02
+CATCH_UP_TICKS = 2000
+"""At most so many ticks are taken at a stretch, so that a fast market does not hold up the clients."""
+GREETING_SECONDS = 5.0
+MAX_GREETING_BYTES = 1024
+
+
+class PaperServer:
+    """Serves one terminal until `stop`, SIGTERM (see __main__) or `idle_seconds` without a client."""
+
+    def __init__(self, terminal: PaperTerminal, address_file: Path, idle_seconds: float) -> None:
+        self._terminal = terminal
+        self._address_file = address_file
+        self._idle_seconds = idle_seconds
+        self._token = secrets.token_hex(32)
+        self._stopping = asyncio.Event()
+        self._failure: StateError | None = None
+        self._connections: set[asyncio.Task[None]] = set()
+        self._clients = 0
+        self._last_used = 0.0
+        self._controls: dict[str, Callable[[], Any]] = {
+            "step": terminal.step,
+            "status": terminal.status,
+            "shutdown": self.stop,
+        }
+
+    def stop(self) -> bool:
+        """End `run` soon. Always True."""
+        self._stopping.set()
+        return True
+
+    async def run(self) -> None:
+        """Serve. Raises StateError when the state file can no longer be written: the process must end then."""
+        loop = asyncio.get_running_loop()
+        self._last_used = loop.time()
+        server = await asyncio.start_server(self._accept, HOST, 0)
+        address = Address(server.sockets[0].getsockname()[1], self._token, os.getpid())
+        write_address(self._address_file, address)
+        try:
+            await self._run_market()
+        finally:
+            self._address_file.unlink(missing_ok=True)
+            server.close()
+            for task in self._connections:
+                task.cancel()
+            await asyncio.gather(*self._connections, return_exceptions=True)
+            await server.wait_closed()
+        if self._failure is not None:
+            raise self._failure
+
+    async def _run_market(self) -> None:
+        loop = asyncio.get_running_loop()
+        while not self._stopping.is_set():
+            caught_up = self._terminal.advance_to(loop.time(), CATCH_UP_TICKS)
+            if self._clients:
+                self._last_used = loop.time()
+            elif loop.time() - self._last_used >= self._idle_seconds:
+                return
+            if caught_up:
+                # The event, not a sleep: stopping takes effect at once.
+                try:
+                    await asyncio.wait_for(self._stopping.wait(), TICK_SECONDS)
+                except TimeoutError:
+                    continue
+            else:
+                await asyncio.sleep(0)
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("a connection outside of a task")
+        self._connections.add(task)
+        try:
+            role = await self._greet(reader, writer)
+            if role is not None:
+                self._clients += 1
+                try:
+                    await self._serve(role, reader, writer)
+                finally:
+                    self._clients -= 1
+        except (OSError, EOFError, frames.FrameError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            # The client went away or talks nonsense, or the process ends: only this connection is over.
+            return
+        except StateError as failure:
+            self._failure = failure
+            self.stop()
+        except Exception:  # a request that hits a bug ends its own connection; the market must go on
+            traceback.print_exc(file=sys.stderr)
+        finally:
+            self._connections.discard(task)
+            # Not close(): what a client that does not read left behind is thrown away.
+            writer.transport.abort()
+
+    async def _greet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> str | None:
+        """Return the role of a connection that knows the token, else None."""
+        try:
+            async with asyncio.timeout(GREETING_SECONDS):
+                # A stranger must not make us hold a large frame.
+                size: int = struct.unpack(">I", await reader.readexactly(4))[0]
+                if size > MAX_GREETING_BYTES:
+                    return None
+                greeting = json.loads(await reader.readexactly(size))
+        except (TimeoutError, ValueError, RecursionError):
+            return None
+        if not isinstance(greeting, dict) or not isinstance(greeting.get("token"), str):
+            return None
+        if not hmac.compare_digest(greeting["token"].encode("utf-8", "replace"), self._token.encode()):
+            return None
+        role = greeting.get("role")
+        if role not in (ROLE_MT5, ROLE_CONTROL):
+            return None
+        writer.write(frames.encode({"ok": True}))
+        await writer.drain()
+        return str(role)
+
+    async def _serve(self, role: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            request = await frames.read(reader)
+            if not isinstance(request, dict) or not isinstance(request.get("call"), str):
+                return
+            if self._stopping.is_set():
+                return
+            self._terminal.advance_to(loop.time(), CATCH_UP_TICKS)
+            if role == ROLE_MT5:
+                result, error = self._terminal.handle(request["call"], request["args"], request["kwargs"])
+            else:
+                control = self._controls.get(request["call"])
+                if control is None:
+                    return
+                result, error = control(), (1, "Success")
+            writer.write(frames.encode({"id": request["id"], "result": result, "error": error}))
+            await writer.drain()
