@@ -23,7 +23,9 @@ from engine.broker.codes import LastError
 from engine.broker.connection import Connection, ConnectionLost, Frame, Spawn
 
 _TOKEN_BYTES = 32
+_TOKEN_SECONDS = 1.0
 _LIMIT = 1 << 20
+"""Bytes that are buffered before the child is made to wait."""
 _Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
@@ -96,8 +98,8 @@ class Gateway:
                     waiting.set_result(reply)
         except (EOFError, OSError) as error:
             self._close(f"the gateway process went away: {error}")
-        except frames.FrameError as error:
-            self._close(f"the gateway process sent {error}")
+        except (frames.FrameError, LookupError, TypeError) as error:
+            self._close(f"the gateway process sent something else than a reply: {error}")
 
     def _close(self, reason: str) -> None:
         if self._end.done():
@@ -129,27 +131,22 @@ def spawn_workers(module: str, initialize: Mapping[str, Any], log: Path | None =
 
 async def _spawn(hello: Mapping[str, Any], log: Path | None) -> Gateway:
     token = secrets.token_hex(_TOKEN_BYTES).encode("ascii")
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
+    with contextlib.ExitStack() as on_failure, socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
         listener.setblocking(False)
         listener.bind(("127.0.0.1", 0))
         listener.listen()
         process = await _launch({"port": listener.getsockname()[1], "token": token.decode()}, log)
         try:
-            reader, writer = await _unless_it_exits(process, _accept(listener, token))
-            try:
-                writer.write(frames.encode(hello))
-                greeting = await frames.read(reader)
-                if not greeting["ready"]:
-                    code, text = greeting["error"]
-                    raise BrokerError("initialize", code, text)
-            except BaseException:
-                writer.transport.abort()
-                raise
+            reader, writer = await _unless_it_exits(process, _accept(listener, token, on_failure))
+            writer.write(frames.encode(hello))
+            greeting = await frames.read(reader)
+            if not greeting["ready"]:
+                code, text = greeting["error"]
+                raise BrokerError("initialize", code, text)
         except BaseException:
-            process.kill()
-            # Shielded: a cancelled spawn must not leave a zombie.
-            await asyncio.shield(_exit_code(process))
+            await _end(process)
             raise
+        on_failure.pop_all()
     login, server = greeting["login"], greeting["server"]
     return Gateway(process, reader, writer, "" if login is None else f"{login}@{server}")
 
@@ -160,9 +157,7 @@ async def _launch(address: Mapping[str, Any], log: Path | None) -> "subprocess.P
     try:
         return await asyncio.shield(launching)
     except asyncio.CancelledError:
-        process = await launching
-        process.kill()
-        await asyncio.shield(_exit_code(process))
+        await _end(await launching)
         raise
 
 
@@ -199,6 +194,15 @@ async def _exit_code(process: "subprocess.Popen[bytes]") -> int:
     return code
 
 
+async def _end(process: "subprocess.Popen[bytes]") -> None:
+    """Kill a process and wait until it is gone, however often the waiting is cancelled: no zombie may stay behind."""
+    process.kill()
+    exiting = asyncio.create_task(_exit_code(process))
+    while not exiting.done():
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.shield(exiting)
+
+
 async def _unless_it_exits(process: "subprocess.Popen[bytes]", accepting: Coroutine[Any, Any, _Streams]) -> _Streams:
     """Await the child's connection; raise BrokerError if the child ends first."""
     connecting = asyncio.create_task(accepting)
@@ -216,18 +220,15 @@ async def _unless_it_exits(process: "subprocess.Popen[bytes]", accepting: Corout
         await asyncio.gather(connecting, exiting, return_exceptions=True)
 
 
-async def _accept(listener: socket.socket, token: bytes) -> _Streams:
+async def _accept(listener: socket.socket, token: bytes, on_failure: contextlib.ExitStack) -> _Streams:
     """Return the connection of the peer that knows the token; others are turned away."""
     while True:
         peer, _ = await asyncio.get_running_loop().sock_accept(listener)
         reader, writer = await asyncio.open_connection(sock=peer, limit=_LIMIT)
-        try:
-            async with asyncio.timeout(1):
+        on_failure.callback(writer.transport.abort)
+        # A peer that says nothing, too little, or goes away is as unknown as one with a wrong token.
+        with contextlib.suppress(TimeoutError, EOFError, ConnectionError):
+            async with asyncio.timeout(_TOKEN_SECONDS):
                 if hmac.compare_digest(await reader.readexactly(len(token)), token):
                     return reader, writer
-        except (TimeoutError, asyncio.IncompleteReadError, OSError):
-            pass
-        except BaseException:
-            writer.transport.abort()
-            raise
         writer.transport.abort()

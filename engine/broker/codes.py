@@ -148,7 +148,7 @@ class Execution(IntEnum):
 
 
 class Retcode(IntEnum):
-    """TRADE_RETCODE_*: the server's answer to a request. How each is taken is in mt5.md 3.2's table, in execution."""
+    """TRADE_RETCODE_*: the server's answer to a request."""
 
     REQUOTE = 10004
     REJECT = 10006

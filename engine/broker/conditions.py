@@ -6,7 +6,7 @@ from decimal import ROUND_DOWN, ROUND_HALF_UP, Decimal
 from engine.broker.base import SymbolSpec
 from engine.broker.codes import Execution, Filling, OrderFilling
 
-_VOLUME_PLACES = Decimal("1e-8")
+_VOLUME_PLACES = 8
 
 
 def filling_for(spec: SymbolSpec) -> int | None:
@@ -64,4 +64,4 @@ def _decimal(value: float) -> Decimal:
 
 
 def _lots(volume: float) -> Decimal:
-    return _decimal(volume).quantize(_VOLUME_PLACES)
+    return _decimal(round(volume, _VOLUME_PLACES))

@@ -9,10 +9,10 @@ call.
 import asyncio
 import itertools
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from engine.broker.base import BrokerError, BrokerTimeout, GatewayUnavailable, StaleEpoch
+from engine.broker.base import BrokerError, BrokerTimeout
 from engine.broker.codes import LastError
 from engine.broker.connection import (
     Call,
@@ -23,43 +23,17 @@ from engine.broker.connection import (
     Result,
     Spawn,
 )
+from engine.broker.jobs import Job, Waiting
 from engine.clock import Clock
 from engine.config import GatewaySettings
 
 __all__ = ["Call", "Connection", "ConnectionLost", "GatewayChange", "Gateways", "Lane", "Result", "Spawn"]
 
-
+_REAP_SECONDS = 5.0
+"""How long `stop` waits for the system to take the killed processes away."""
 _BACK_OFF_SECONDS = (0.0, 0.25, 0.5, 1.0, 2.0, 5.0)
 _SOUND_AFTER_SECONDS = 30.0
 """A gateway that has lived this long starts the back-off anew when it is lost."""
-
-
-@dataclass(eq=False, slots=True)
-class _Job:
-    """A batch waiting for a gateway, or in flight."""
-
-    lane: Lane
-    calls: Sequence[Call]
-    deadline: float
-    epoch: int | None
-    urgent: bool
-    answer: "asyncio.Future[list[Result]]"
-    overdue: bool = False
-    timers: list[asyncio.TimerHandle] = field(default_factory=list)
-
-    @property
-    def function(self) -> str:
-        return self.calls[0].function
-
-    def fail(self, error: Exception) -> None:
-        self.stop_waiting()
-        if not self.answer.done():
-            self.answer.set_exception(error)
-
-    def stop_waiting(self) -> None:
-        for timer in self.timers:
-            timer.cancel()
-        self.timers.clear()
 
 
 @dataclass(eq=False, slots=True)
@@ -69,7 +43,7 @@ class _Gateway:
     connection: Connection
     lane: Lane
     born: float
-    job: _Job | None = None
+    job: Job | None = None
     stalled: bool = False
     hung: bool = False
     last_resort: asyncio.TimerHandle | None = None
@@ -89,7 +63,7 @@ class Gateways:
         self._settings = settings
         self._on_change = on_change
         self._gateways: dict[Lane, _Gateway | None] = {Lane.ORDERS: None, Lane.READS: None}
-        self._waiting: dict[Lane, list[_Job]] = {Lane.ORDERS: [], Lane.READS: []}
+        self._waiting = Waiting()
         self._starting: set[Lane] = set()
         self._attempts: dict[Lane, int] = {Lane.ORDERS: 0, Lane.READS: 0}
         self._ids = itertools.count(1)
@@ -113,20 +87,22 @@ class Gateways:
             raise
 
     async def stop(self) -> None:
-        """Kill both and wait until they are gone. Calls that wait raise GatewayUnavailable, calls in flight BrokerError."""
+        """Kill both and wait until they are gone, for good.
+
+        Calls that wait raise GatewayUnavailable, calls in flight BrokerError.
+        """
         self._stopped = True
         for gateway in self._live():
             if gateway.job is not None:
-                gateway.job.fail(
-                    BrokerError(gateway.job.function, LastError.E_INTERNAL_FAIL_RECEIVE, "the gateways were stopped")
-                )
+                gateway.job.lost("the gateways were stopped")
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for gateway in self._live():
             self._discard(gateway)
         self._fail_waiting("the gateways were stopped")
-        await asyncio.gather(*self._reaping)
+        if self._reaping:
+            await asyncio.wait(self._reaping, timeout=_REAP_SECONDS)
 
     async def call(
         self,
@@ -144,10 +120,10 @@ class Gateways:
         when its own gateway has been in one call, or has let it wait, for `stall_seconds`.
         Raises GatewayUnavailable or StaleEpoch (nothing was sent), BrokerTimeout or BrokerError (outcome not known).
         """
-        job = _Job(lane, calls, deadline, epoch, urgent, asyncio.get_running_loop().create_future())
-        self._enqueue(job)
+        job = Job(lane, calls, deadline, epoch, urgent, asyncio.get_running_loop().create_future())
+        self._waiting.add(job)
         self._pump()
-        if job in self._waiting[lane]:
+        if job in self._waiting:
             loop = asyncio.get_running_loop()
             job.timers.append(loop.call_later(deadline, self._expire, job))
             if urgent:
@@ -155,7 +131,7 @@ class Gateways:
         try:
             return await job.answer
         except asyncio.CancelledError:
-            self._forget(job)
+            self._waiting.remove(job)
             raise
 
     async def raise_epoch(self, epoch: int) -> None:
@@ -163,12 +139,11 @@ class Gateways:
         self._epoch = max(self._epoch, epoch)
         for gateway in self._live():
             gateway.connection.notify({"raise_epoch": self._epoch})
-        for job in [job for jobs in self._waiting.values() for job in jobs if self._is_stale(job)]:
-            self._forget(job)
-            job.fail(StaleEpoch())
+        for job in self._waiting.remove_older(self._epoch):
+            job.stale()
 
     def state(self, lane: Lane) -> str:
-        """ "ready", "busy", "hung" (to be killed), "starting" or "down"."""
+        """What a lane's gateway is doing: "ready", "busy", "hung" (to be killed), "starting" or "down"."""
         gateway = self._gateways[lane]
         if gateway is None:
             return "starting" if lane in self._starting else "down"
@@ -188,38 +163,17 @@ class Gateways:
         gateway = self._gateways[lane]
         return gateway is not None and not gateway.hung
 
-    def _is_stale(self, job: _Job) -> bool:
-        return job.epoch is not None and job.epoch < self._epoch
+    def _expire(self, job: Job) -> None:
+        self._waiting.remove(job)
+        job.unavailable(f"no gateway was free within {job.deadline:g} s")
 
-    def _enqueue(self, job: _Job) -> None:
-        jobs = self._waiting[job.lane]
-        place = len(jobs)
-        if job.urgent:
-            place = next((index for index, other in enumerate(jobs) if not other.urgent), place)
-        jobs.insert(place, job)
-
-    def _forget(self, job: _Job) -> None:
-        job.stop_waiting()
-        if job in self._waiting[job.lane]:
-            self._waiting[job.lane].remove(job)
-
-    def _expire(self, job: _Job) -> None:
-        self._forget(job)
-        job.fail(
-            GatewayUnavailable(
-                job.function, LastError.E_INTERNAL_FAIL_CONNECT, f"no gateway was free within {job.deadline:g} s"
-            )
-        )
-
-    def _overdue(self, job: _Job) -> None:
+    def _overdue(self, job: Job) -> None:
         job.overdue = True
         self._pump()
 
     def _fail_waiting(self, reason: str) -> None:
-        for jobs in self._waiting.values():
-            for job in jobs:
-                job.fail(GatewayUnavailable(job.function, LastError.E_INTERNAL_FAIL_CONNECT, reason))
-            jobs.clear()
+        for job in self._waiting.remove_all():
+            job.unavailable(reason)
 
     def _pump(self) -> None:
         """Hand what waits to the gateways that are free."""
@@ -228,17 +182,17 @@ class Gateways:
             return
         for gateway in self._live():
             while gateway.job is None and not gateway.hung and (job := self._next_for(gateway)) is not None:
-                self._forget(job)
-                if self._is_stale(job):
-                    job.fail(StaleEpoch())
+                self._waiting.remove(job)
+                if job.epoch is not None and job.epoch < self._epoch:
+                    job.stale()
                 elif not job.answer.cancelled():
                     gateway.job = job
                     self._begin(self._execute(gateway, job))
 
-    def _next_for(self, gateway: _Gateway) -> _Job | None:
+    def _next_for(self, gateway: _Gateway) -> Job | None:
         for lane in Lane:
             own = lane is gateway.lane or not self._is_usable(lane)
-            for job in self._waiting[lane]:
+            for job in self._waiting.of(lane):
                 if own or (job.urgent and (job.overdue or self._is_stalled(lane))):
                     return job
         return None
@@ -247,23 +201,19 @@ class Gateways:
         gateway = self._gateways[lane]
         return gateway is not None and gateway.stalled
 
-    async def _execute(self, gateway: _Gateway, job: _Job) -> None:
+    async def _execute(self, gateway: _Gateway, job: Job) -> None:
         stall = asyncio.get_running_loop().call_later(self._settings.stall_seconds, self._stall, gateway)
         calls = [[call.function, call.args, call.kwargs] for call in job.calls]
         try:
             async with asyncio.timeout(job.deadline):
                 reply = await gateway.connection.request({"id": next(self._ids), "calls": calls, "epoch": job.epoch})
-            _settle(job, reply)
+            job.settle(reply)
         except TimeoutError:
             self._hang(gateway, job)
             return
         except Exception as error:  # ConnectionLost, or an answer that makes no sense: this gateway is of no more use
             reason = str(error) if isinstance(error, ConnectionLost) else repr(error)
-            job.fail(
-                BrokerError(
-                    job.function, LastError.E_INTERNAL_FAIL_RECEIVE, f"{reason}; whether it took effect is not known"
-                )
-            )
+            job.lost(reason)
             self._lose(gateway, reason)
             return
         finally:
@@ -277,9 +227,9 @@ class Gateways:
         gateway.stalled = True
         self._pump()
 
-    def _hang(self, gateway: _Gateway, job: _Job) -> None:
+    def _hang(self, gateway: _Gateway, job: Job) -> None:
         reason = f"{job.function} did not answer within {job.deadline:g} s"
-        job.fail(BrokerTimeout(job.function, LastError.E_INTERNAL_FAIL_TIMEOUT, reason))
+        job.timed_out(reason)
         gateway.hung = True
         self._tell(gateway, "hung", reason)
         if self._is_usable(gateway.lane.other):
@@ -335,9 +285,8 @@ class Gateways:
             async with asyncio.timeout(seconds):
                 connection = await self._spawn(lane)
         except TimeoutError as error:
-            raise BrokerTimeout(
-                "initialize", LastError.E_INTERNAL_FAIL_TIMEOUT, f"gateway {lane} was not up within {seconds:g} s"
-            ) from error
+            reason = f"gateway {lane} was not up within {seconds:g} s"
+            raise BrokerTimeout("initialize", LastError.E_INTERNAL_FAIL_TIMEOUT, reason) from error
         finally:
             self._starting.discard(lane)
         gateway = self._gateways[lane] = _Gateway(connection, lane, self._clock.monotonic())
@@ -367,19 +316,3 @@ def _report_bug(task: "asyncio.Task[None]") -> None:
     if not task.cancelled() and (error := task.exception()) is not None:
         context = {"message": "a gateway task failed", "exception": error, "task": task}
         task.get_loop().call_exception_handler(context)
-
-
-def _settle(job: _Job, reply: Any) -> None:
-    if job.answer.done():
-        return
-    if "refused" in reply:
-        job.answer.set_exception(StaleEpoch())
-        return
-    job.answer.set_result([_result(row) for row in reply["results"]])
-
-
-def _result(row: Sequence[Any]) -> Result:
-    if row[0] == "raised" and len(row) == 3:
-        return Result(None, 0, row[2], raised=row[1])
-    value, (code, text) = row
-    return Result(value, code, text)

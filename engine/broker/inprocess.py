@@ -52,7 +52,10 @@ class InProcessGateway:
         await asyncio.wait({running, self._end}, return_when=asyncio.FIRST_COMPLETED)
         if self._end.done():
             raise ConnectionLost(self._end.result())
-        return running.result()
+        reply = running.result()
+        if isinstance(reply, ConnectionLost):
+            raise reply
+        return reply
 
     def notify(self, frame: Frame) -> None:
         """Raise the dispatcher's epoch, whatever is running."""
@@ -71,13 +74,18 @@ class InProcessGateway:
 
     async def reap(self) -> None:
         """Wait until no call is left running."""
-        await asyncio.gather(*self._running, return_exceptions=True)
+        if self._running:
+            await asyncio.wait(self._running)
 
     async def _execute(self, frame: Frame) -> Any:
+        """Return the reply, or the ConnectionLost of a hook: the caller may be gone by then."""
         async with self._turn:
-            await self._before(frame)
-            reply = self._dispatcher.execute(frame)
-            await self._after(frame)
+            try:
+                await self._before(frame)
+                reply = self._dispatcher.execute(frame)
+                await self._after(frame)
+            except ConnectionLost as lost:
+                return lost
             await asyncio.sleep(0)
         return reply
 

@@ -12,6 +12,7 @@ import select
 import signal
 import socket
 import sys
+import traceback
 from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -85,11 +86,18 @@ class Dispatcher:
         return [plain(value), [code, plain(text)]]
 
 
+def _not_ready(code: int, text: str) -> dict[str, Any]:
+    return {"ready": False, "error": [code, plain(text)]}
+
+
 def greet(module: Any, initialize: Mapping[str, Any]) -> dict[str, Any]:
     """Initialise the broker module; say whether it worked, and with which account and version."""
-    if not module.initialize(**initialize):
-        code, text = module.last_error()
-        return {"ready": False, "error": [code, plain(text)]}
+    try:
+        done = module.initialize(**initialize)
+    except Exception as error:  # whatever the module raises, the engine is told why
+        return _not_ready(_INIT_FAILED, f"initialize() raised {type(error).__name__}: {error}")
+    if not done:
+        return _not_ready(*module.last_error())
     account = plain(module.account_info())
     return {
         "ready": True,
@@ -103,9 +111,9 @@ def _serve(wire: socket.socket) -> None:
     hello = frames.receive(wire)
     try:
         module = importlib.import_module(hello["module"])
-    except ImportError as error:
-        refusal = {"ready": False, "error": [_INIT_FAILED, f"broker module {hello['module']!r}: {error}"]}
-        wire.sendall(frames.encode(refusal))
+    except Exception as error:  # a module can fail in any way while it is imported
+        reason = f"broker module {hello['module']!r}: {type(error).__name__}: {error}"
+        wire.sendall(frames.encode(_not_ready(_INIT_FAILED, reason)))
         return
     greeting = greet(module, hello["initialize"])
     wire.sendall(frames.encode(greeting))
@@ -152,6 +160,10 @@ def main() -> None:
             _serve(wire)
         except (EOFError, ConnectionError):
             sys.exit(0)
+        except Exception:
+            # Written while the wire is still open: once it closes, the engine kills this process.
+            traceback.print_exc()
+            sys.exit(1)
 
 
 if __name__ == "__main__":

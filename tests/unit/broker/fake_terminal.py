@@ -96,6 +96,10 @@ def terminal_info() -> Any:
     return _perform("terminal_info", [], {"connected": True})
 
 
+def indescribable() -> Any:
+    return object()
+
+
 def positions_get() -> Any:
     return _perform("positions_get", [], ())
 

@@ -1,0 +1,142 @@
+"""Gateways in one process and in virtual time: a loop whose clock jumps to the next timer, and a scripted terminal."""
+
+import asyncio
+import math
+import selectors
+from collections.abc import Callable, Coroutine, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+
+from engine.broker.base import BrokerError
+from engine.broker.connection import Connection, ConnectionLost, Frame, GatewayChange
+from engine.broker.gateway import Gateways
+from engine.broker.inprocess import connect_in_process
+from engine.config import GatewaySettings
+
+NEVER = math.inf
+
+
+class _JumpingSelector(selectors.DefaultSelector):
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 1000.0
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        if timeout is None:
+            raise RuntimeError("everything waits and no timer is set: the scenario can never go on")
+        self.now += max(timeout, 0.0)
+        return super().select(0)
+
+
+class VirtualLoop(asyncio.SelectorEventLoop):
+    def __init__(self) -> None:
+        self.virtual = _JumpingSelector()
+        super().__init__(self.virtual)
+
+    def time(self) -> float:
+        return self.virtual.now
+
+
+class LoopClock:
+    def monotonic(self) -> float:
+        return asyncio.get_running_loop().time()
+
+    def utc(self) -> datetime:
+        return datetime(2026, 1, 5, tzinfo=UTC) + timedelta(seconds=self.monotonic())
+
+
+def run(scenario: Coroutine[Any, Any, None]) -> None:
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        runner.run(scenario)
+
+
+class AccountInfo(NamedTuple):
+    login: int
+    server: str
+
+
+class Client:
+    """A broker module as one gateway sees it."""
+
+    def __init__(self, world: "World", slot: str) -> None:
+        self.world = world
+        self.slot = slot
+
+    def initialize(self) -> bool:
+        return self.world.initialize_error is None
+
+    def last_error(self) -> tuple[int, str]:
+        return self.world.initialize_error or (1, "Success")
+
+    def version(self) -> tuple[int, int, str]:
+        return (500, 1, "")
+
+    def account_info(self) -> AccountInfo:
+        return AccountInfo(7, "Demo")
+
+    def read(self, name: str) -> str:
+        self.world.served.append((self.slot, name))
+        return name
+
+    def order_send(self, request: Mapping[str, Any]) -> str:
+        self.world.served.append((self.slot, request["name"]))
+        return str(request["name"])
+
+
+class World:
+    """Two gateways over clients; every delay and fault is set here, by slot."""
+
+    def __init__(self, **settings: float) -> None:
+        self.served: list[tuple[str, str]] = []
+        self.changes: list[GatewayChange] = []
+        self.spawned: list[tuple[float, str]] = []
+        self.delay: dict[str, float] = {}
+        self.break_before: set[str] = set()
+        self.break_after: set[str] = set()
+        self.initialize_error: tuple[int, str] | None = None
+        self.spawn_delay = 0.0
+        self.spawn_errors = 0
+        self.connections: dict[str, Connection] = {}
+        self.on_change: Callable[[GatewayChange], object] = lambda change: None
+        self.gateways = Gateways(self._spawn, LoopClock(), GatewaySettings(**settings), self._told)
+
+    async def __aenter__(self) -> "World":
+        await self.gateways.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.gateways.stop()
+
+    def told(self) -> list[tuple[str, str]]:
+        return [(str(change.slot), change.what) for change in self.changes]
+
+    def _told(self, change: GatewayChange) -> None:
+        self.changes.append(change)
+        self.on_change(change)
+
+    async def _spawn(self, slot: str) -> Connection:
+        self.spawned.append((asyncio.get_running_loop().time(), str(slot)))
+        if self.spawn_delay:
+            await asyncio.sleep(self.spawn_delay)
+        if self.spawn_errors:
+            self.spawn_errors -= 1
+            raise BrokerError("initialize", -10003, "no terminal")
+
+        async def before(_: Frame) -> None:
+            if slot in self.break_before:
+                self.break_before.discard(slot)
+                raise ConnectionLost("the wire broke")
+            seconds = self.delay.get(slot, 0.0)
+            if seconds == NEVER:
+                await asyncio.Event().wait()
+            elif seconds:
+                await asyncio.sleep(seconds)
+
+        async def after(_: Frame) -> None:
+            if slot in self.break_after:
+                self.break_after.discard(slot)
+                raise ConnectionLost("the answer was lost")
+
+        connection = connect_in_process(Client(self, slot), before=before, after=after)
+        self.connections[slot] = connection
+        return connection
