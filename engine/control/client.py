@@ -16,6 +16,7 @@ import aiohttp
 from pydantic import ValidationError
 
 from engine.clock import iso
+from engine.control.errors import ControlError, EngineStopped, EngineUnreachable
 from engine.control.messages import (
     Action,
     Command,
@@ -29,26 +30,12 @@ from engine.control.messages import (
     Wire,
 )
 
+__all__ = ["ControlClient", "ControlError", "EngineStopped", "EngineUnreachable"]
+
 _BASE = "http://quarterdeck"
 _MAX_STREAM_MESSAGE_BYTES = 64 * 1024 * 1024
 
 Answer = TypeVar("Answer", bound=Wire)
-
-
-class EngineUnreachable(Exception):
-    """No engine answers at the address, or it has gone in the middle of a call."""
-
-
-class EngineStopped(EngineUnreachable):
-    """The stream was ended by an engine that was told to stop: it has not died and need not be restarted."""
-
-
-class ControlError(Exception):
-    """The engine answered with a problem. `status` is the HTTP status, 0 when the answer made no sense."""
-
-    def __init__(self, status: int, sentence: str) -> None:
-        super().__init__(sentence)
-        self.status = status
 
 
 class ControlClient:
