@@ -97,7 +97,9 @@ class AccountEngine:
             self.specs,
             self.recorder,
             account=(account.login, account.server),
-            unresolved=lambda: [f"signal {signal.id}" for signal in self.book.unresolved()],
+            unresolved=lambda: [
+                f"signal {signal.id}" for signal in self.book.unresolved() if not signal.presumed_absent
+            ],
         )
         self.cycle: GuardCycle
         self.market_finished = market_finished
@@ -179,7 +181,7 @@ class AccountEngine:
         await self.specs.refresh_all(list(self.symbols()))
         self.modes.reconciled()
         if state.mode is EngineMode.FLATTENING:
-            self._flattening = self._group.create_task(self._run_flatten(state.halt_reason, None), name="flatten")
+            self._start_flatten(state.halt_reason, None)
 
     async def _stored_state(self) -> AccountState | None:
         rows = await self.journal.query(
@@ -292,16 +294,19 @@ class AccountEngine:
     def flatten(self, reason: str, **who: str) -> "asyncio.Task[FlattenReport]":
         """Close everything and halt; joins the flatten under way if there is one."""
         if self._flattening is None or self._flattening.done():
-            latching = self.modes.block(EngineMode.FLATTENING, reason, **who)
-            self._flattening = self._group.create_task(self._run_flatten(reason, latching), name="flatten")
+            return self._start_flatten(reason, self.modes.block(EngineMode.FLATTENING, reason, **who))
         return self._flattening
 
-    async def _run_flatten(self, reason: str, latching: Coroutine[Any, Any, None] | None) -> FlattenReport:
+    def _start_flatten(self, reason: str, latching: Coroutine[Any, Any, None] | None) -> "asyncio.Task[FlattenReport]":
+        report = self.flattener.begin(new_id(self.randomness), reason)
+        self._flattening = self._group.create_task(self._run_flatten(report, latching), name="flatten")
+        return self._flattening
+
+    async def _run_flatten(self, report: FlattenReport, latching: Coroutine[Any, Any, None] | None) -> FlattenReport:
         if latching is not None:
             await latching
         sweep: Sweep | None = self.cycle.sweep
-        fresh = sweep if self.cycle.reading.validity is Validity.VALID else None
-        report = await self.flattener.run(new_id(self.randomness), reason, fresh)
+        await self.flattener.run(report, sweep if self.cycle.reading.validity is Validity.VALID else None)
         await self.modes.halt()
         return report
 

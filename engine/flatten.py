@@ -95,13 +95,16 @@ class Flattener:
             return ""
         return f"closing, try {state.tries}: {state.said}" if state.said else f"closing, try {state.tries}"
 
-    async def run(self, flatten_id: str, reason: str, first_look: Sweep | None) -> FlattenReport:
-        """Close everything and return the report once the account is proven flat. Goes on for as long as that takes."""
+    def begin(self, flatten_id: str, reason: str) -> FlattenReport:
+        """Open the report of a new flatten; `run` does the work."""
         self._tickets.clear()
         self._identifiers.clear()
-        report = FlattenReport(flatten_id, reason, self._clock.utc())
-        self.report = report
-        self._recorder.urgent_soon(EventType.FLATTEN_STARTED, id=flatten_id, reason=reason)
+        self.report = FlattenReport(flatten_id, reason, self._clock.utc())
+        return self.report
+
+    async def run(self, report: FlattenReport, first_look: Sweep | None) -> FlattenReport:
+        """Close everything and return the report once the account is proven flat. Goes on for as long as that takes."""
+        self._recorder.urgent_soon(EventType.FLATTEN_STARTED, id=report.id, reason=report.reason)
         look = first_look or await self._look()
         empty_since: float | None = None
         while True:

@@ -1,6 +1,7 @@
 """What an approval may and may not do."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -91,7 +92,7 @@ def test_an_approved_signal_that_cannot_go_out_in_time_expires_unsent(tmp_path: 
     ],
 )
 def test_a_proposal_that_makes_no_sense_is_refused_in_words(
-    tmp_path: Path, changes: dict[str, float], words: str
+    tmp_path: Path, changes: dict[str, Any], words: str
 ) -> None:
     async def session(made: World) -> None:
         with pytest.raises(Refused, match=words):

@@ -13,7 +13,7 @@ def test_from_a_proposal_to_a_flat_account_and_back_to_paused(tmp_path: Path) ->
     async def session() -> None:
         async with world(tmp_path) as made:
             engine = made.engine
-            assert engine.modes.mode is EngineMode.RUNNING
+            assert made.target.snapshot().engine.mode == "RUNNING"
             signal = await engine.proposals.take(made.buy())
             assert made.target.snapshot().signals[0].state == "PENDING"
             assert (await made.approve(signal)).accepted
@@ -34,8 +34,8 @@ def test_from_a_proposal_to_a_flat_account_and_back_to_paused(tmp_path: Path) ->
             assert not refused.accepted
             assert not (await made.command(wire.Reset())).accepted
             assert (await made.command(wire.Reset(), "looked into it")).accepted
-            assert engine.modes.mode is EngineMode.PAUSED
+            assert made.target.snapshot().engine.mode == "PAUSED"
             assert (await made.command(wire.Resume())).accepted
-            assert engine.modes.mode is EngineMode.RUNNING
+            assert made.target.snapshot().engine.mode == "RUNNING"
 
     run_virtual(session())

@@ -150,6 +150,8 @@ async def world(
     assert account is not None
 
     async def step() -> None:
+        # Virtual time must move, or whatever else waits for it would never run.
+        await asyncio.sleep(0.01)
         market.step()
 
     engine = AccountEngine(
