@@ -1,0 +1,205 @@
+"""The console: four screens over one link. Holds the last snapshot, paints the visible screen, sends commands.
+
+In: messages of the link worker, keys. Out: paints, and actions to the engine through the link. Decides nothing about
+trading; everything the operator can do is a class in commands.py.
+"""
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from textual.app import App, SystemCommand
+from textual.binding import BindingType
+from textual.screen import Screen
+from textual.worker import Worker, WorkerState
+
+from console.commands import BY_NAME, Command, CommandsProvider, Context, bindings, by_character
+from console.link import Link, LinkChanged, Question, SnapshotArrived, Told
+from console.screens import opener
+from console.screens.base import Answer, ConsoleScreen, Painted
+from console.state import Phase, Row, View
+from console.text import plain
+
+if TYPE_CHECKING:
+    from textual import events
+
+    from engine.control.messages import Action, Snapshot
+
+PAINTS_PER_SECOND = 4
+
+
+def styles_dir() -> Path:
+    """The folder of the .tcss files: beside the package's modules when installed, beside the package in the source."""
+    package = Path(__file__).parent
+    installed = package / "styles"
+    return installed if installed.is_dir() else package.parent / "styles"
+
+
+class Console(App[int]):
+    """The operator's console over one link. `clock` counts monotonic seconds."""
+
+    TITLE = "Quarterdeck"
+    CSS_PATH: ClassVar[Any] = sorted(styles_dir().glob("*.tcss"))
+    COMMANDS: ClassVar[Any] = {CommandsProvider}
+    BINDINGS: ClassVar[list[BindingType]] = bindings()
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (120, "-wide")]
+    MODES: ClassVar[dict[str, str | Callable[[], Screen[Any]]]] = {
+        "approvals": opener("approvals", "ApprovalsScreen"),
+        "positions": opener("positions", "PositionsScreen"),
+        "equity": opener("equity", "EquityScreen"),
+        "events": opener("events", "EventsScreen"),
+    }
+    DEFAULT_MODE = "approvals"
+
+    def __init__(self, link: Link, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self.animation_level = "none"
+        self.link = link
+        self._clock = clock
+        self._snapshot: Snapshot | None = None
+        self._snapshot_at = 0.0
+        self._phase = Phase.CONNECTING
+        self._phase_at = clock()
+        self._detail = "finding the engine, or starting it"
+        self._fault = ""
+        self._under_way: frozenset[tuple[str, int]] = frozenset()
+
+    def on_mount(self) -> None:
+        """Show the first frame, then load what talks to the engine."""
+        self.set_interval(1 / PAINTS_PER_SECOND, self.paint)
+        self.call_after_refresh(self._start_link)
+
+    def _start_link(self) -> None:
+        self.run_worker(self.link.run(self.post_message), name="link", exit_on_error=False)
+
+    def view(self) -> View:
+        """What is known now, with its age."""
+        now = self._clock()
+        return View(
+            snapshot=self._snapshot,
+            age=now - self._snapshot_at if self._snapshot else 0.0,
+            phase=self._phase,
+            phase_age=now - self._phase_at,
+            detail=self._detail,
+            fault=self._fault,
+        )
+
+    def context(self) -> Context:
+        """What the availability of commands depends on: the screen below any dialog, and its row as it was shown."""
+        for screen in reversed(self.screen_stack):
+            if isinstance(screen, ConsoleScreen):
+                row, settled = screen.selected(), screen.settled()
+                return Context(self.view(), screen.name_here, row, settled, self._under_way)
+        return Context(self.view(), "")
+
+    def paint(self) -> None:
+        """Show what is known on the visible screens: a dialog, and the screen that shows through behind it."""
+        context = self.context()
+        for screen in self.screen_stack:
+            if isinstance(screen, Painted) and screen.is_mounted:
+                screen.paint(context)
+
+    def on_snapshot_arrived(self, message: SnapshotArrived) -> None:
+        """Keep the newest snapshot; the next tick paints it."""
+        first = self._snapshot is None
+        self._snapshot, self._snapshot_at = message.snapshot, self._clock()
+        if first:
+            self.paint()
+
+    def on_link_changed(self, message: LinkChanged) -> None:
+        """Say at once that the link came up or went down."""
+        if message.phase is not self._phase:
+            self._phase, self._phase_at = message.phase, self._clock()
+        self._detail = message.detail
+        self.paint()
+
+    def on_worker_state_changed(self, message: Worker.StateChanged) -> None:
+        """A worker that failed is never silent: it is named in the banner."""
+        if message.state is WorkerState.ERROR:
+            error = message.worker.error
+            self._fault = f"{message.worker.name}: {type(error).__name__}: {error}"
+            if message.worker.name == "link":
+                self._phase, self._phase_at = Phase.DISCONNECTED, self._clock()
+            self.paint()
+
+    def on_key(self, event: "events.Key") -> None:
+        """A key whose command is not available says why."""
+        command = by_character(event.character)
+        if command is not None and isinstance(self.screen, ConsoleScreen) and command.unavailable(self.context()):
+            self.perform(command)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """None greys a command that is not available."""
+        if action == "command":
+            return None if BY_NAME[str(parameters[0])].unavailable(self.context()) else True
+        return True
+
+    def action_command(self, name: str) -> None:
+        """Run a command by its name."""
+        self.perform(BY_NAME[name])
+
+    def action_perform(self, name: str) -> None:
+        """The same from a click, which also tells why a command is not available."""
+        self.perform(BY_NAME[name])
+
+    async def action_quit(self) -> None:
+        """Every way out goes through the question."""
+        self.perform(BY_NAME["quit"])
+
+    def perform(self, command: Command, row: Row | None = None) -> None:
+        """Run a command on the row as it was shown, or say why it is not available."""
+        context = self.context()
+        if row is not None:
+            context = replace(context, row=row)
+        if reason := command.unavailable(context):
+            self.tell(Told(False, reason), command.title)
+        else:
+            self.run_worker(command.run(self, context), name=command.title, exit_on_error=False)
+
+    async def send(self, action: "Action", reason: str = "") -> Told:
+        """Send a command and tell the operator what the engine answered."""
+        told = await self.link.send(action, reason)
+        self.tell(told, action.kind.replace("_", " ").capitalize())
+        return told
+
+    async def decide(self, action: "Action", row: Row, reason: str = "") -> None:
+        """Send a decision on a row; until it is answered the row cannot be decided again."""
+        decision = (row.subject, row.version)
+        self._under_way |= {decision}
+        try:
+            await self.send(action, reason)
+        finally:
+            self._under_way -= {decision}
+
+    def tell(self, told: Told, title: str) -> None:
+        """Show what became of a command."""
+        severity = {True: "information", False: "warning", None: "error"}[told.accepted]
+        self.notify(
+            plain(told.message, 300),
+            title=title,
+            severity=severity,  # type: ignore[arg-type]
+            timeout=5 if told.accepted else 12,
+            markup=False,
+        )
+
+    def ask(self, screen: Screen[Any], name: str, question: Question) -> None:
+        """Ask the engine on behalf of a screen, which gets an Answer. A newer question replaces an older one."""
+
+        async def asking() -> None:
+            screen.post_message(Answer(name, *await self.link.ask(question)))
+
+        self.run_worker(asking(), name=name, group=name, exclusive=True, exit_on_error=False)
+
+    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
+        """None: a stock "Quit" would go past the question."""
+        return ()
+
+
+def run_console(profile: str) -> int:
+    """Run the console on a profile until the operator quits. Returns the exit code."""
+    from console.host import Host
+
+    host = Host(profile)
+    return Console(Link(host.attach)).run() or 0

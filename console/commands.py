@@ -1,0 +1,364 @@
+"""The console's commands, one class each. Key binding, palette entry, help line and key bar come from the class.
+
+In: the app, when a command is run. A command says beforehand why it is not available; then its key is greyed and
+pressing it tells the reason. Nothing here moves prices, closes or opens: it asks the engine and shows its answer.
+"""
+
+# ruff: noqa: D102  (what each override is for is said once, in Command)
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, ClassVar
+
+from textual.binding import Binding, BindingType
+from textual.command import DiscoveryHit, Hit, Hits, Provider
+
+from console.state import Phase, Row, View
+from console.widgets.key_bar import Hint
+
+if TYPE_CHECKING:
+    from console.app import Console
+
+NOT_CONNECTED = "not sent: the engine is not connected"
+REJECTED = "rejected by the operator"
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a command's availability depends on."""
+
+    view: View
+    screen: str
+    row: Row | None = None
+    settled: bool = True
+    under_way: frozenset[tuple[str, int]] = frozenset()
+    """Decisions (signal, version) that were sent and are not answered yet."""
+
+
+class Command:
+    """Something the operator can do. The docstring is its help."""
+
+    name: ClassVar[str]
+    key: ClassVar[str]
+    shown_key: ClassVar[str] = ""
+    title: ClassVar[str]
+    in_bar: ClassVar[bool] = True
+
+    @classmethod
+    def help(cls) -> str:
+        """What it does, for help and palette."""
+        return (cls.__doc__ or "").strip()
+
+    @classmethod
+    def keys(cls) -> str:
+        """The key as it is written."""
+        return cls.shown_key or cls.key
+
+    def label(self, context: Context) -> str:
+        """What it would do now."""
+        return self.title
+
+    def here(self, context: Context) -> bool:
+        """Whether the key bar of this screen names it."""
+        return self.in_bar
+
+    def unavailable(self, context: Context) -> str | None:
+        """Why it cannot be done now; None when it can."""
+        return None
+
+    async def run(self, app: "Console", context: Context) -> None:
+        """Do it."""
+        raise NotImplementedError
+
+
+def _linked(context: Context) -> str | None:
+    return None if context.view.phase is Phase.CONNECTED else NOT_CONNECTED
+
+
+class _ShowScreen(Command):
+    in_bar = False
+
+    async def run(self, app: "Console", context: Context) -> None:
+        await app.switch_mode(self.name)
+
+
+class ShowApprovals(_ShowScreen):
+    """Signals that wait for a decision."""
+
+    name, key, title = "approvals", "1", "Approvals"
+
+
+class ShowPositions(_ShowScreen):
+    """Open positions with their live profit."""
+
+    name, key, title = "positions", "2", "Positions"
+
+
+class ShowEquity(_ShowScreen):
+    """The equity curve with the drawdown limit."""
+
+    name, key, title = "equity", "3", "Equity"
+
+
+class ShowEvents(_ShowScreen):
+    """Everything that happened, newest last."""
+
+    name, key, title = "events", "4", "Events"
+
+
+class _Decide(Command):
+    states: ClassVar[tuple[str, ...]] = ("PENDING",)
+
+    def here(self, context: Context) -> bool:
+        return context.screen == "approvals"
+
+    def unavailable(self, context: Context) -> str | None:
+        if context.screen != "approvals":
+            return "signals are decided on the Approvals screen: press 1"
+        if reason := _linked(context):
+            return reason
+        row = context.row
+        if row is None:
+            return "no signal is selected"
+        if row.state not in self.states:
+            return f"{row.subject} is {row.state}: only {' or '.join(self.states)} can be decided"
+        if (row.subject, row.version) in context.under_way:
+            return f"{row.subject} has been sent: waiting for the engine's answer"
+        if not context.settled:
+            return "not sent: the row under the cursor has just changed; look again"
+        return None
+
+
+class Approve(_Decide):
+    """Approve the selected signal, in the version shown."""
+
+    name, key, title = "approve", "a", "Approve"
+
+    def unavailable(self, context: Context) -> str | None:
+        if reason := super().unavailable(context):
+            return reason
+        return f"not sent: the data is {int(context.view.age)} s old" if context.view.stale else None
+
+    async def run(self, app: "Console", context: Context) -> None:
+        from engine.control.messages import Approve as ApproveAction
+
+        if row := context.row:
+            await app.decide(ApproveAction(signal=row.subject, version=row.version), row)
+
+
+class Reject(_Decide):
+    """Reject the selected signal; for an UNKNOWN outcome, settle it as not executed."""
+
+    name, key, title = "reject", "r", "Reject"
+    states = ("PENDING", "UNKNOWN")
+
+    async def run(self, app: "Console", context: Context) -> None:
+        from engine.control.messages import Reject as RejectAction
+
+        if row := context.row:
+            await app.decide(RejectAction(signal=row.subject, version=row.version), row, REJECTED)
+
+
+class PauseOrResume(Command):
+    """Pause blocks new entries and nothing else; resume lets them through again."""
+
+    name, key, title = "pause", "p", "Pause"
+
+    def label(self, context: Context) -> str:
+        return "Resume" if context.view.mode == "PAUSED" else "Pause"
+
+    def unavailable(self, context: Context) -> str | None:
+        if reason := _linked(context):
+            return reason
+        mode = context.view.mode
+        if mode == "HALTED":
+            return 'the account is HALTED: first quarterdeck reset --reason "..."'
+        return None if mode in ("RUNNING", "PAUSED") else f"the engine is {mode or 'not known yet'}"
+
+    async def run(self, app: "Console", context: Context) -> None:
+        from engine.control.messages import Pause, Resume
+
+        await app.send(Resume() if context.view.mode == "PAUSED" else Pause())
+
+
+class FlattenAll(Command):
+    """Cancel all orders and close every position on the account, then halt. Asks once."""
+
+    name, key, title = "flatten", "F", "Flatten"
+
+    def unavailable(self, context: Context) -> str | None:
+        return _linked(context)
+
+    async def run(self, app: "Console", context: Context) -> None:
+        from console.screens.flatten import ask_and_flatten
+
+        await ask_and_flatten(app)
+
+
+class FilterRows(Command):
+    """Show only rows that hold a text; esc clears it."""
+
+    name, key, title = "filter", "/", "Filter"
+
+    def here(self, context: Context) -> bool:
+        return context.screen != "equity"
+
+    def unavailable(self, context: Context) -> str | None:
+        return "there is nothing to filter on this screen" if context.screen == "equity" else None
+
+    async def run(self, app: "Console", context: Context) -> None:
+        from console.screens.base import ConsoleScreen
+
+        if isinstance(app.screen, ConsoleScreen):
+            app.screen.open_filter()
+
+
+class Zoom(Command):
+    """Fit the curve alone, or the curve and the drawdown limit."""
+
+    name, key, title = "zoom", "z", "Zoom"
+
+    def here(self, context: Context) -> bool:
+        return context.screen == "equity"
+
+    def unavailable(self, context: Context) -> str | None:
+        return None if context.screen == "equity" else "only the equity curve can be zoomed: press 3"
+
+    async def run(self, app: "Console", context: Context) -> None:
+        from console.widgets.curve_plot import CurvePlot
+
+        app.screen.query_one(CurvePlot).toggle_zoom()
+
+
+class StartEngine(Command):
+    """Start the engine again after it was told to stop."""
+
+    name, key, title = "start", "s", "Start engine"
+
+    def here(self, context: Context) -> bool:
+        return context.view.phase is Phase.STOPPED
+
+    def unavailable(self, context: Context) -> str | None:
+        return None if context.view.phase is Phase.STOPPED else "the engine has not been stopped"
+
+    async def run(self, app: "Console", context: Context) -> None:
+        app.link.start_again()
+
+
+class Help(Command):
+    """What every key does."""
+
+    name, key, title = "help", "?", "Help"
+
+    async def run(self, app: "Console", context: Context) -> None:
+        from console.screens.help import HelpScreen
+
+        app.push_screen(HelpScreen())
+
+
+class Palette(Command):
+    """Find a command by its name."""
+
+    name, key, shown_key, title = "palette", "ctrl+p", "^p", "Palette"
+    in_bar = False
+
+    async def run(self, app: "Console", context: Context) -> None:
+        app.action_command_palette()
+
+
+class Quit(Command):
+    """Leave the console: the engine goes on, is stopped, or flattens first. Asks."""
+
+    name, key, title = "quit", "q,ctrl+c,ctrl+q", "Quit"
+    shown_key = "q"
+
+    async def run(self, app: "Console", context: Context) -> None:
+        from console.screens.quit import ask_and_quit
+
+        await ask_and_quit(app)
+
+
+COMMANDS: tuple[Command, ...] = (
+    ShowApprovals(),
+    ShowPositions(),
+    ShowEquity(),
+    ShowEvents(),
+    Approve(),
+    Reject(),
+    PauseOrResume(),
+    FlattenAll(),
+    FilterRows(),
+    Zoom(),
+    StartEngine(),
+    Help(),
+    Palette(),
+    Quit(),
+)
+BY_NAME = {command.name: command for command in COMMANDS}
+
+
+def bindings() -> list[BindingType]:
+    """The app's key bindings. Those that must work inside a dialog too have priority."""
+    return [
+        Binding(
+            key,
+            f"command('{command.name}')",
+            command.title,
+            show=False,
+            tooltip=command.help(),
+            id=f"{command.name}.{key}",
+            priority=key.startswith("ctrl+") and command.name == "quit",
+        )
+        for command in COMMANDS
+        for key in command.key.split(",")
+        if command.name != "palette"
+    ]
+
+
+def by_character(character: str | None) -> Command | None:
+    """The command whose key writes this character."""
+    return next((command for command in COMMANDS if character and character in command.key.split(",")), None)
+
+
+def hints(context: Context) -> list[Hint]:
+    """The key bar's entries for this screen."""
+    return [
+        Hint(
+            command.keys(),
+            command.label(context),
+            command.unavailable(context) is None,
+            f"app.perform('{command.name}')",
+        )
+        for command in COMMANDS
+        if command.here(context)
+    ]
+
+
+class CommandsProvider(Provider):
+    """The palette's entries: the same commands, with the reason when one is not available."""
+
+    def _entries(self) -> Iterable[tuple[Command, str, str, Callable[[], None]]]:
+        from console.app import Console
+
+        app = self.app
+        if isinstance(app, Console):
+            context = app.context()
+            for command in COMMANDS:
+                if command.name != "palette":
+                    reason = command.unavailable(context)
+                    # The palette reads its texts as markup, and a reason may name what came from outside.
+                    said = (f"not now: {reason}" if reason else command.help()).replace("[", "(")
+                    yield command, command.label(context), said, partial(app.perform, command, context.row)
+
+    async def discover(self) -> Hits:
+        """Everything, before anything is typed."""
+        for command, title, said, run in self._entries():
+            yield DiscoveryHit(f"{title}  ({command.keys()})", run, text=title, help=said)
+
+    async def search(self, query: str) -> Hits:
+        """The commands whose name matches."""
+        matcher = self.matcher(query)
+        for _, title, said, run in self._entries():
+            if (score := matcher.match(title)) > 0:
+                yield Hit(score, matcher.highlight(title), run, text=title, help=said)

@@ -1,0 +1,231 @@
+"""Longer words about the things on screen: the header, the banner, one signal, one event. Pure, like state.py.
+
+In: a View, a signal or an event. Out: Lines of Pieces, or sentences. Text from outside is cleaned here and once more
+where it is drawn.
+"""
+
+import textwrap
+from typing import TYPE_CHECKING, Any
+
+from console import format as fmt
+from console.state import Line, Phase, Piece, Tone, View, connection, data_age, flatten_words, pending, tone_of
+from console.text import plain
+
+if TYPE_CHECKING:
+    from engine.control.messages import AccountView, DrawdownView, EventView, SignalView, Snapshot
+
+WIDE = 120
+"""Columns from which the header has room for all that is known."""
+_MODE_TONES: dict[str, Tone] = {"RUNNING": "good", "PAUSED": "warn", "FLATTENING": "alarm", "HALTED": "alarm"}
+_VERDICT_TONES: dict[str, Tone] = {"CLEAR": "", "WARN": "warn"}
+_GAP = Piece("  ")
+
+
+def header(view: View, width: int) -> tuple[Line, Line]:
+    """The two lines on top of every screen."""
+    link, age = connection(view), data_age(view)
+    snapshot = view.snapshot
+    if snapshot is None:
+        return (Piece(" QUARTERDECK ", "strong"), _GAP, link, _GAP, age), (Piece(f" {plain(view.detail)}", "dim"),)
+    environment = str(snapshot.engine.environment).upper()
+    badge: Tone = "paper" if environment == "PAPER" else "demo" if environment == "DEMO" else "live"
+    mode = Piece(plain(snapshot.engine.mode, 16), _MODE_TONES.get(snapshot.engine.mode, "warn"))
+    account = snapshot.account
+    who = f"{account.login}@{plain(account.server, 40 if width >= WIDE else 22)}" if account else "no account yet"
+    first = [Piece(f" {environment} ", badge), _GAP, Piece(who, "strong"), _GAP, mode, _GAP, link, _GAP, age]
+    second: list[Piece] = [Piece(" ")]
+    if account is None:
+        second.append(Piece("the account has not been read yet", "warn"))
+    else:
+        second += _figures(account, snapshot.drawdown, width)
+    if width >= WIDE:
+        first += _more_of_engine(snapshot)
+        second += _more_of_account(snapshot)
+    return tuple(first), tuple(second)
+
+
+def _figures(account: "AccountView", drawdown: "DrawdownView | None", width: int) -> list[Piece]:
+    digits, currency = account.currency_digits, plain(account.currency, 8)
+    line = [Piece("Equity "), Piece(fmt.money(account.equity, digits, currency), "strong"), _GAP]
+    if drawdown is None:
+        return [*line, Piece("Drawdown not measured yet", "warn")]
+    tone: Tone = _VERDICT_TONES.get(drawdown.verdict, "alarm")
+    verdict = "" if drawdown.verdict == "CLEAR" else f" {drawdown.verdict}"
+    left = fmt.money(drawdown.headroom, digits, currency if width >= WIDE else "")
+    return [
+        *line,
+        Piece("Drawdown "),
+        Piece(f"{fmt.percent(drawdown.percent)} of {fmt.limit(drawdown.limit_percent)}{verdict}", tone),
+        _GAP,
+        Piece("Headroom "),
+        Piece(left, tone or "strong"),
+    ]
+
+
+def _more_of_engine(snapshot: "Snapshot") -> list[Piece]:
+    gateway = snapshot.gateway
+    more = [_GAP, Piece("broker connected", "dim") if gateway.connected else Piece("BROKER NOT CONNECTED", "alarm")]
+    if gateway.restarts:
+        more += [_GAP, Piece(f"gateway restarts {gateway.restarts}", "warn")]
+    for market in snapshot.markets[:2]:
+        quote = f"{fmt.price(market.bid, market.digits)} / {fmt.price(market.ask, market.digits)}"
+        ended = " market data ended" if market.finished else ""
+        more += [_GAP, Piece(plain(market.symbol, 12), "strong"), Piece(f" {quote}{ended}")]
+    return more
+
+
+def _more_of_account(snapshot: "Snapshot") -> list[Piece]:
+    account = snapshot.account
+    if account is None:
+        return []
+    digits = account.currency_digits
+    more = [
+        _GAP,
+        Piece("Balance "),
+        Piece(fmt.money(account.balance, digits)),
+        _GAP,
+        Piece("Floating "),
+        Piece(fmt.signed(account.profit, digits), tone_of(account.profit)),
+        _GAP,
+        Piece("Margin "),
+        Piece(f"{fmt.number(account.margin_level, 0)} %" if account.margin else "none in use"),
+    ]
+    if snapshot.drawdown is not None:
+        more += [_GAP, Piece("Peak "), Piece(fmt.money(snapshot.drawdown.peak, digits))]
+    return more
+
+
+def banner(view: View, width: int, most: int = 4) -> tuple[Line, ...]:
+    """What the operator must know now, in words; no lines when there is nothing. At most `most` lines."""
+    said: list[tuple[str, Tone]] = []
+    if view.fault:
+        said.append((f"CONSOLE FAULT: {plain(view.fault)}. Quit and start it again; the engine goes on.", "alarm"))
+    if view.phase is not Phase.CONNECTED and (view.detail or view.snapshot is not None):
+        kept = " What is shown is old." if view.snapshot is not None else ""
+        said.append((f"{connection(view).text}: {plain(view.detail)}.{kept}", "alarm"))
+    snapshot = view.snapshot
+    if snapshot is not None:
+        if snapshot.engine.mode == "HALTED":
+            why = plain(snapshot.engine.halt_reason or "no reason was recorded")
+            said.append((f'HALTED: {why}. Lift it with: quarterdeck reset --reason "..."', "alarm"))
+        if snapshot.flatten is not None and (
+            snapshot.flatten.state != "FLAT" or snapshot.engine.mode in ("HALTED", "FLATTENING")
+        ):
+            said.append((flatten_words(snapshot.flatten), "good" if snapshot.flatten.state == "FLAT" else "alarm"))
+        said += [(plain(notice), "warn") for notice in snapshot.engine.notices]
+        if not snapshot.gateway.connected and width < WIDE:
+            said.append(("The broker is not connected.", "alarm"))
+    lines = [
+        (Piece(f" {row.ljust(width - 1)}", tone),)
+        for text, tone in said
+        for row in textwrap.wrap(text, max(20, width - 2))[:2]
+    ]
+    if len(lines) > most:
+        hidden = f" ... and {len(lines) - most + 1} more lines"
+        lines = [*lines[: most - 1], (Piece(hidden.ljust(width), "alarm"),)]
+    return tuple(lines)
+
+
+def tabs(view: View, here: str) -> Line:
+    """The line of screens: key, name, how many, and which one this is."""
+    waiting = len(pending(view.snapshot)) if view.snapshot else 0
+    held = len(view.snapshot.positions) if view.snapshot else 0
+    titles = {
+        "approvals": f"1 Approvals ({waiting})",
+        "positions": f"2 Positions ({held})",
+        "equity": "3 Equity",
+        "events": "4 Events",
+    }
+    return tuple(
+        Piece(f"[{title}]" if name == here else f" {title} ", "here" if name == here else "key")
+        for name, title in titles.items()
+    )
+
+
+def signal_detail(signal: "SignalView", snapshot: "Snapshot", width: int, age: float) -> tuple[Line, ...]:
+    """What approving this signal would do, and who proposes it."""
+    account, drawdown = snapshot.account, snapshot.drawdown
+    digits, currency = (account.currency_digits, plain(account.currency, 8)) if account else (2, "")
+    order = (
+        f"{signal.side.upper()} {fmt.volume(signal.volume)} {plain(signal.symbol, 12)} at market, "
+        f"stop {fmt.price(signal.sl, signal.digits)}, target {fmt.price(signal.tp, signal.digits)}"
+    )
+    verb = "Approve sends" if signal.state == "PENDING" else plain(signal.state, 12)
+    said: list[tuple[str, Tone]] = [(f"{verb}: {order}", "strong")]
+    risk = signal.money_at_risk
+    if risk is None:
+        said.append(("Money at risk is not known.", "warn"))
+    elif account is not None and account.equity > 0:
+        gain = f", target gains {fmt.money(risk * signal.reward_to_risk, digits)}" if signal.reward_to_risk else ""
+        share = fmt.percent(100 * risk / account.equity)
+        said.append((f"Stop costs {fmt.money(risk, digits, currency)}, {share} of equity{gain}.", ""))
+        if drawdown is not None and drawdown.peak > 0:
+            after = 100 * (drawdown.peak - account.equity + risk) / drawdown.peak
+            tone: Tone = "alarm" if after >= drawdown.limit_percent else ""
+            said.append(
+                (f"At the stop, drawdown {fmt.percent(max(0.0, after))} of {fmt.limit(drawdown.limit_percent)}.", tone)
+            )
+    held = [position for position in snapshot.positions if position.symbol == signal.symbol]
+    if held:
+        net = sum(position.volume if position.type == 0 else -position.volume for position in held)
+        said.append(
+            (f"Already open in {plain(signal.symbol, 12)}: {len(held)}, net {fmt.signed(net, 2)} lots.", "warn")
+        )
+    left = f", {fmt.countdown(signal.seconds_left - age)} left" if signal.state == "PENDING" else ""
+    made = f"From {plain(signal.source, 40)} at {fmt.clock(signal.created_at)} UTC{left}, {plain(signal.id, 16)}"
+    said.append((f"{made} version {signal.version}.", "dim"))
+    if signal.reason:
+        said.append((f"Reason: {plain(signal.reason)}", "warn"))
+    if signal.note:
+        said.append((f"Note: {plain(signal.note)}", ""))
+    return tuple((Piece(row, tone),) for text, tone in said for row in textwrap.wrap(text, max(20, width)))
+
+
+_FIRST_KEYS = ("signal", "symbol", "side", "volume", "price", "mode", "statement", "reason", "said", "kind", "message")
+_LEFT_OUT = frozenset({"origin", "operator", "intent", "loop_id"})
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.10g}"
+    if isinstance(value, dict):
+        return " ".join(f"{key} {_value(inner)}" for key, inner in value.items())
+    if isinstance(value, list):
+        return ", ".join(_value(inner) for inner in value)
+    return "none" if value is None else str(value)
+
+
+def event_summary(event: "EventView") -> str:
+    """One event in one line: what matters first, then the rest of what it holds."""
+    held = {key: value for key, value in event.metadata.items() if key not in _LEFT_OUT and value not in (None, "", [])}
+    ordered = [key for key in _FIRST_KEYS if key in held] + [key for key in held if key not in _FIRST_KEYS]
+    words = [
+        _value(held[key]) if key in _FIRST_KEYS else f"{key.replace('_', ' ')} {_value(held[key])}" for key in ordered
+    ]
+    return plain("  ".join(words), 400)
+
+
+def event_tone(event_type: str) -> Tone:
+    """What an event's type means for the operator."""
+    if event_type in (
+        "guard_tripped",
+        "trade_unknown",
+        "stop_missing",
+        "guard_error",
+        "reading_blind",
+        "flatten_deferred",
+    ):
+        return "alarm"
+    if event_type in ("trade_failed", "signal_blocked", "gateway_lost", "guard_warn", "loop_error", "flatten_started"):
+        return "warn"
+    if event_type in ("trade_executed", "flatten_finished", "guard_cleared", "reading_restored"):
+        return "good"
+    return "dim" if event_type == "heartbeat" else ""
+
+
+def event_detail(event: "EventView", width: int) -> tuple[Line, ...]:
+    """All that one event holds."""
+    head = f"{event.seq}  {plain(event.event_type, 40)}  {fmt.stamp(event.timestamp)} UTC  {plain(event.account, 60)}"
+    body = "  ".join(f"{plain(key, 40)}={plain(_value(value), 400)}" for key, value in event.metadata.items())
+    wrapped = textwrap.wrap(body or "nothing more", max(20, width))
+    return ((Piece(head, "strong"),), *((Piece(row),) for row in wrapped))

@@ -1,0 +1,59 @@
+"""The frame of every dialog: a title, lines that stay live, choices of which the default does nothing, and esc."""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.screen import ModalScreen
+
+from console.commands import Context
+from console.screens.base import Painted
+from console.state import Line, Piece, View, connection, data_age
+from console.widgets.choices import Choice, Choices
+from console.widgets.ink import Ink
+
+WIDTH = 74
+"""Columns inside a dialog's border; fits a terminal of 80."""
+
+
+class Dialog(Painted, ModalScreen[str]):
+    """Returns the name of the choice; esc returns "cancel"."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "cancel", "Cancel", show=False)]
+    choices: ClassVar[Sequence[Choice]]
+    default: ClassVar[str] = "cancel"
+    title_text: ClassVar[str]
+
+    def compose(self) -> ComposeResult:
+        """Title, lines, link, choices."""
+        with Vertical(id="dialog"):
+            yield Ink(id="dialog-title")
+            yield Ink(id="dialog-lines")
+            yield Ink(id="dialog-link")
+            yield Choices(self.choices, self.default)
+
+    def on_mount(self) -> None:
+        """Nothing is chosen by a key that was meant for the screen below."""
+        self.query_one(Choices).focus()
+        self.query_one("#dialog-title", Ink).show([(Piece(self.title_text, "strong"),)])
+        self.paint(self.console.context())
+
+    def lines(self, view: View) -> Sequence[Line]:
+        """What the dialog says now."""
+        raise NotImplementedError
+
+    def paint(self, context: Context) -> None:
+        """Keep what the dialog says true."""
+        view = context.view
+        self.query_one("#dialog-lines", Ink).show(self.lines(view))
+        self.query_one("#dialog-link", Ink).show([(connection(view), Piece("  "), data_age(view))])
+
+    def on_choices_chosen(self, message: Choices.Chosen) -> None:
+        """Return what was chosen."""
+        self.dismiss(message.name)
+
+    def action_cancel(self) -> None:
+        """Do nothing."""
+        self.dismiss("cancel")

@@ -1,0 +1,50 @@
+"""The last line: what can be done here. Unavailable commands are greyed; pressing one says why."""
+
+from dataclasses import dataclass
+
+from rich.cells import cell_len
+from textual import events
+
+from console.state import Piece
+from console.widgets.ink import Ink
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """One entry: the key, what it does now, whether it can be done, and the action a click runs."""
+
+    key: str
+    label: str
+    available: bool
+    action: str
+
+
+class KeyBar(Ink):
+    """Keys and what they do, as many as fit."""
+
+    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id)
+        self._spots: list[tuple[int, int, str]] = []
+
+    def show_hints(self, hints: list[Hint]) -> None:
+        """Replace the entries."""
+        line: list[Piece] = [Piece(" ")]
+        self._spots = []
+        column = 1
+        for hint in hints:
+            width = cell_len(hint.key) + 1 + cell_len(hint.label)
+            self._spots.append((column, column + width, hint.action))
+            line += (
+                [Piece(hint.key, "strong"), Piece(f" {hint.label}  ", "key")]
+                if hint.available
+                else [Piece(f"{hint.key} ({hint.label})  ", "dim")]
+            )
+            column += width + 2 + (0 if hint.available else 2)
+        self.show([tuple(line)])
+
+    async def on_click(self, event: events.Click) -> None:
+        """A click does what the key does."""
+        for start, end, action in self._spots:
+            if start <= event.x < end:
+                await self.app.run_action(action)
+                return
