@@ -111,6 +111,12 @@ async def test_both_lanes_answer_from_their_own_process(tmp_path: Path) -> None:
         assert {change.account for change in terminal.changes} == {"1001@Fake-Demo"}
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="sessions")
+async def test_interrupt_of_the_engines_terminal_does_not_reach_the_workers(tmp_path: Path) -> None:
+    async with running(tmp_path) as (_, terminal):
+        assert all(os.getsid(pid) == pid for pid in terminal.pids.values())
+
+
 async def test_deadline_kills_the_hung_worker_and_the_standby_takes_over(tmp_path: Path) -> None:
     async with running(tmp_path) as (gateways, terminal):
         hung = terminal.pids["reads"]
