@@ -244,6 +244,19 @@ def test_raised_epoch_voids_waiting_openings_and_those_on_their_way() -> None:
     run(scenario())
 
 
+def test_opening_of_an_older_epoch_does_not_even_reach_a_gateway(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> None:
+        async with World() as world:
+            for connection in world.connections.values():
+                monkeypatch.setattr(connection, "notify", lambda frame: None)
+            await world.gateways.raise_epoch(2)
+            with pytest.raises(StaleEpoch):
+                await begin(world, Lane.ORDERS, "late", epoch=1)
+            assert world.served == []
+
+    run(scenario())
+
+
 def test_epoch_never_falls_and_later_gateways_know_it() -> None:
     async def scenario() -> None:
         async with World() as world:
