@@ -124,7 +124,7 @@ class Ballast:
             return
         descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
         try:
-            if sys.platform == "linux":
+            if hasattr(os, "posix_fallocate"):
                 os.posix_fallocate(descriptor, 0, BALLAST_BYTES)
             else:
                 for _ in range(BALLAST_BYTES // 65536):

@@ -162,6 +162,8 @@ def row_fault(previous_seq: int, previous: str, row: Row) -> str:
     """What is wrong with a row that should follow `previous_seq`: its place or its hash. Empty when nothing is."""
     if row[0] != previous_seq + 1:
         return f"event {previous_seq + 1} is missing: {row[0]} follows {previous_seq}"
+    if any(type(field) is not str for field in row[1:]):
+        return f"event {row[0]} was changed: a field of it is not text"
     if row_digest(previous, row) != row[6]:
         return f"event {row[0]} was changed: its hash does not match its fields and the event before"
     return ""

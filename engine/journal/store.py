@@ -125,7 +125,7 @@ class Store:
                 return self._transact(requests)
             except Exception as error:
                 self._fail("commit", error)
-        outcomes: list[Outcome] = [self._refusal()] * len(requests)
+        outcomes: list[Outcome] = [self._refusal() for _ in requests]
         urgent = [place for place, each in enumerate(requests) if isinstance(each, Append) and each.urgent]
         if urgent and self._has_room:
             try:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
+from typing import Any
 
 from engine.journal import layout
 from engine.journal.database import objects_of, open_reader
@@ -25,6 +26,9 @@ class VerifyReport:
 
 class _Broken(Exception):
     pass
+
+
+_BEFORE_ALL = -(2**63)
 
 
 def verify(path: Path, *, schema: str, project: Project) -> VerifyReport:
@@ -57,7 +61,7 @@ def verify(path: Path, *, schema: str, project: Project) -> VerifyReport:
 def _replay_chain(stored: sqlite3.Connection, scratch: sqlite3.Connection, project: Project) -> Iterator[int]:
     seq, digest = 0, GENESIS
     scratch.execute("BEGIN")
-    for row in stored.execute(SELECT_AFTER, (0, -1)):
+    for row in stored.execute(SELECT_AFTER, (_BEFORE_ALL, -1)):
         if fault := row_fault(seq, digest, row):
             raise _Broken(fault)
         try:
@@ -77,5 +81,9 @@ def _compare(stored: sqlite3.Connection, scratch: sqlite3.Connection, table: str
     names = ", ".join(f'"{column}"' for column in columns)
     select = f'SELECT {names} FROM "{table}" ORDER BY {order}'  # noqa: S608 - names of our own schema
     for found, expected in zip_longest(stored.execute(select), scratch.execute(select)):
-        if found != expected:
+        if found != expected or _types(found) != _types(expected):
             raise _Broken(f"table {table} differs from what the events say: it has {found}, they give {expected}")
+
+
+def _types(row: tuple[Any, ...]) -> list[type]:
+    return [type(value) for value in row]

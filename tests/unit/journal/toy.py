@@ -1,8 +1,9 @@
 """A small projection for the journal's tests: counters that start at 1 and may only be raised from a known count."""
 
 import contextlib
+import shutil
 import sqlite3
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -93,3 +94,40 @@ def open_to_all(path: Path) -> None:
     """Leave an empty file there that anybody may read."""
     path.write_bytes(b"")
     path.chmod(0o644)
+
+
+@contextlib.contextmanager
+def held_up(path: Path) -> Iterator[None]:
+    """Another program holds the write lock: no commit gets through."""
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    finally:
+        connection.execute("ROLLBACK")
+        connection.close()
+
+
+async def fallback_written(journal: Journal) -> None:
+    await journal._beside.submit(lambda: None)
+
+
+def crashed(path: Path, folder: Path) -> Path:
+    """What a power cut would leave: the files as they are at this moment, elsewhere."""
+    folder.mkdir()
+    for name in ("journal.sqlite", "journal.sqlite-wal", "journal.fallback"):
+        if (source := path.with_name(name)).exists():
+            shutil.copy(source, folder / name)
+    return folder / path.name
+
+
+def fallback(path: Path) -> Path:
+    return path.with_suffix(".fallback")
+
+
+def texts(path: Path) -> list[tuple[str, str]]:
+    return rows(path, "SELECT event_type, metadata FROM event ORDER BY seq")
+
+
+async def merges(journal: Journal) -> list[dict[str, Any]]:
+    return [dict(e.metadata) for e in await journal.events(0, 100) if e.event_type is EventType.FALLBACK_MERGED]
