@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from engine.broker.base import BrokerError
-from engine.broker.connection import Connection, ConnectionLost, Frame, GatewayChange
+from engine.broker.connection import Call, Connection, ConnectionLost, Frame, GatewayChange, Lane, Result
 from engine.broker.gateway import Gateways
 from engine.broker.inprocess import connect_in_process
 from engine.config import GatewaySettings
@@ -140,3 +140,18 @@ class World:
         connection = connect_in_process(Client(self, slot), before=before, after=after)
         self.connections[slot] = connection
         return connection
+
+
+def now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def begin(world: World, lane: Lane, name: str, **how: Any) -> "asyncio.Task[list[Result]]":
+    how.setdefault("deadline", 2.0)
+    call = Call("order_send", ({"name": name},)) if lane is Lane.ORDERS else Call("read", (name,))
+    return asyncio.create_task(world.gateways.call(lane, [call], **how))
+
+
+async def settle() -> None:
+    for _ in range(20):
+        await asyncio.sleep(0)
