@@ -9,6 +9,7 @@ import secrets
 import sys
 from collections.abc import AsyncGenerator
 from datetime import datetime
+from http import HTTPStatus
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -16,7 +17,7 @@ import aiohttp
 from pydantic import ValidationError
 
 from engine.clock import iso
-from engine.control.errors import ControlError, EngineStopped, EngineUnreachable
+from engine.control.errors import AnswerLost, ControlError, EngineStopped, EngineUnreachable
 from engine.control.messages import (
     Action,
     Command,
@@ -30,7 +31,7 @@ from engine.control.messages import (
     Wire,
 )
 
-__all__ = ["ControlClient", "ControlError", "EngineStopped", "EngineUnreachable"]
+__all__ = ["AnswerLost", "ControlClient", "ControlError", "EngineStopped", "EngineUnreachable"]
 
 _BASE = "http://quarterdeck"
 _MAX_STREAM_MESSAGE_BYTES = 64 * 1024 * 1024
@@ -99,15 +100,18 @@ class ControlClient:
     async def send(self, action: Action, reason: str = "") -> CommandResult:
         """Ask the engine to act. A connection lost before the answer is tried once more, under the same id.
 
-        Returns the result, accepted or refused. Raises EngineUnreachable when the answer did not come: the command may
-        or may not have been carried out, and the events say which.
+        Returns the result, accepted or refused. Raises EngineUnreachable when there was no engine to ask, and
+        AnswerLost when the command may or may not have been carried out; the events say which.
         """
         command = Command(id=secrets.token_hex(12), action=action, reason=reason)
         body = command.model_dump_json().encode()
         try:
             return await self._call("POST", "/v1/commands", CommandResult, body=body)
-        except _ConnectionLost:
-            return await self._call("POST", "/v1/commands", CommandResult, body=body)
+        except _ConnectionLost as lost:
+            try:
+                return await self._call("POST", "/v1/commands", CommandResult, body=body)
+            except EngineUnreachable as gone:
+                raise AnswerLost(str(lost)) from gone
 
     async def stream(self, after: int | None = None, *, silence: float = 5.0) -> AsyncGenerator[StreamMessage, None]:
         """Yield snapshots (the latest) and events (all behind `after`, ascending; None: only new ones) until it ends.
@@ -142,6 +146,8 @@ class ControlClient:
                     max_msg_size=_MAX_STREAM_MESSAGE_BYTES,
                 )
         except aiohttp.WSServerHandshakeError as error:
+            if error.status == HTTPStatus.SERVICE_UNAVAILABLE:
+                raise EngineStopped("the engine is stopping") from error
             raise ControlError(error.status, f"the engine refused the stream (HTTP {error.status})") from error
         except TimeoutError:
             raise self._silent() from None
@@ -179,8 +185,8 @@ class ControlClient:
             raise ControlError(status, _parse(content, Problem).error)
         return _parse(content, kind)
 
-    def _silent(self) -> EngineUnreachable:
-        return EngineUnreachable(f"the engine at {self.address} has not answered for {self._timeout:g} s")
+    def _silent(self) -> AnswerLost:
+        return AnswerLost(f"the engine at {self.address} has not answered for {self._timeout:g} s")
 
     def _open_session(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -188,8 +194,8 @@ class ControlClient:
         return self._session
 
 
-class _ConnectionLost(EngineUnreachable):
-    """The connection was there and broke before the answer came: what was asked may have happened."""
+class _ConnectionLost(AnswerLost):
+    """The connection broke before the answer came, which is worth one more try."""
 
 
 def _parse(content: bytes | str, kind: type[Answer]) -> Answer:

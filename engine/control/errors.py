@@ -5,6 +5,10 @@ class EngineUnreachable(Exception):
     """No engine answers at the address, or it has gone in the middle of a call."""
 
 
+class AnswerLost(EngineUnreachable):
+    """The engine was there, but its answer did not come: what was asked may or may not have been done."""
+
+
 class EngineStopped(EngineUnreachable):
     """The stream was ended by an engine that was told to stop: it has not died and need not be restarted."""
 

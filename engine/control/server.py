@@ -164,8 +164,10 @@ class ControlServer:
 
     async def _stream(self, request: web.Request) -> web.StreamResponse:
         query = _query(request, _StreamQuery)
+        if self._hub.closing:
+            return _problem(503, "the engine is stopping")
         if self._hub.full:
-            return _problem(503, f"no further stream is taken: at most {MAX_CLIENTS}, and none while the engine stops")
+            return _problem(429, f"{MAX_CLIENTS} streams are open, and no more are served at a time")
         return await self._hub.serve(request, query.after)
 
     async def _command(self, request: web.Request) -> web.Response:

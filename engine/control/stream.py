@@ -51,8 +51,13 @@ class StreamHub:
 
     @property
     def full(self) -> bool:
-        """Whether no further stream is taken: at the limit, or closing."""
-        return self._closing or len(self._clients) >= MAX_CLIENTS
+        """Whether there are as many streams as are served."""
+        return len(self._clients) >= MAX_CLIENTS
+
+    @property
+    def closing(self) -> bool:
+        """Whether no stream is taken any more, since the engine stops."""
+        return self._closing
 
     async def serve(self, request: web.Request, after: int | None) -> web.WebSocketResponse:
         """Stream to one client until it leaves. Events begin behind `after`; None: behind the newest one."""

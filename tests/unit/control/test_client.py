@@ -1,12 +1,13 @@
 import asyncio
 import json
+import os
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from datetime import timedelta
 
 import pytest
 
-from engine.control.client import ControlClient, ControlError, EngineStopped, EngineUnreachable
+from engine.control.client import AnswerLost, ControlClient, ControlError, EngineStopped, EngineUnreachable
 from engine.control.messages import Pause
 from engine.control.server import ControlServer
 from tests.unit.control.fake import START, FakeEngine
@@ -96,9 +97,21 @@ async def test_connection_lost_twice_is_given_up(address: str) -> None:
         seen.append(json.loads(await _request(reader))["id"])
 
     async with await _serve(address, _drop), ControlClient(address, "cli") as client:
-        with pytest.raises(EngineUnreachable, match="before it answered"):
+        with pytest.raises(AnswerLost, match="before it answered"):
             await client.send(Pause())
     assert len(seen) == 2
+
+
+async def test_engine_that_dies_with_a_command_in_hand_is_not_called_absent(address: str) -> None:
+    async def _die(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await _request(reader)
+        dying.close()
+        await asyncio.to_thread(os.unlink, address)
+
+    dying = await _serve(address, _die)
+    async with dying, ControlClient(address, "cli") as client:
+        with pytest.raises(AnswerLost, match="before it answered"):
+            await client.send(Pause())
 
 
 async def test_engine_that_does_not_answer_is_given_up_in_time(
@@ -106,7 +119,7 @@ async def test_engine_that_does_not_answer_is_given_up_in_time(
 ) -> None:
     engine.hold.clear()
     async with ControlClient(address, "cli", timeout=0.05) as client:
-        with pytest.raises(EngineUnreachable, match=r"not answered for 0\.05 s"):
+        with pytest.raises(AnswerLost, match=r"not answered for 0\.05 s"):
             await client.send(Pause())
     engine.hold.set()
 

@@ -184,7 +184,7 @@ async def test_too_many_streams_are_refused(client: ControlClient, monkeypatch: 
         async with aclosing(client.stream(0)) as second:
             with pytest.raises(ControlError) as refused:
                 await anext(second)
-        assert refused.value.status == 503
+        assert refused.value.status == 429
         assert (await anext(first)).snapshot is not None
 
 
@@ -212,6 +212,15 @@ async def test_events_that_cannot_be_read_end_the_stream_and_are_logged(
         with pytest.raises(EngineUnreachable):
             await _exhaust(messages)
     assert "a stream cannot go on" in caplog.text
+
+
+async def test_stream_asked_of_a_stopping_engine_is_a_stop_and_not_a_death(
+    server: ControlServer, client: ControlClient
+) -> None:
+    await server._hub.close()
+    async with aclosing(client.stream(0)) as messages:
+        with pytest.raises(EngineStopped):
+            await anext(messages)
 
 
 async def test_place_beyond_the_journal_waits_for_it(engine: FakeEngine, client: ControlClient) -> None:

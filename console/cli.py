@@ -1,0 +1,341 @@
+"""The command line: every command of the console, for scripts and for when there is no screen.
+
+In: arguments. Out: text or JSON, and an exit code: 0 done, 1 refused, 2 usage or a confirmation that nobody can give,
+3 a flatten that has not ended in time, 4 no engine. What takes long to import is imported by the command that needs it.
+"""
+
+import re
+import signal as signals_of_the_system
+import sys
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from console.calls import Task
+
+app = typer.Typer(
+    name="quarterdeck",
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="Approve, watch, flatten: an operator console for a MetaTrader 5 account. Without a command it opens.",
+)
+signal_commands = typer.Typer(rich_markup_mode=None, help="Propose trades.")
+journal_commands = typer.Typer(rich_markup_mode=None, help="The record of all that happened.", no_args_is_help=True)
+app.add_typer(signal_commands, name="signal", no_args_is_help=True)
+app.add_typer(journal_commands, name="journal")
+
+_NAMED_SIGNAL = re.compile(r"^([^@\s]{1,64})(?:@([0-9]{1,18}))?$")
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+Reason = Annotated[str, typer.Option("--reason", help="Why; goes into the journal.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+NamedSignal = Annotated[str, typer.Argument(metavar="ID[@VERSION]", help="The signal, at the version that was seen.")]
+
+
+class Side(StrEnum):
+    """The direction of a trade."""
+
+    BUY = "buy"
+    SELL = "sell"
+
+
+def main() -> None:
+    """Run the command line and exit with its code."""
+    app()
+
+
+@app.callback(invoke_without_command=True)
+def _console(
+    context: typer.Context,
+    profile: Annotated[
+        str, typer.Option(envvar="QUARTERDECK_PROFILE", help="The account's profile.", metavar="NAME")
+    ] = "paper",
+) -> None:
+    context.obj = profile
+    if context.invoked_subcommand is not None:
+        return
+    if sys.platform != "win32":
+        # Under nohup a hang-up is ignored, and a console would live on and spin on its dead terminal.
+        signals_of_the_system.signal(signals_of_the_system.SIGHUP, signals_of_the_system.SIG_DFL)
+    from console.app import run_console
+
+    raise typer.Exit(run_console(profile))
+
+
+@app.command(
+    "engine",
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
+    options_metavar="[--replay FILE] [--symbol S] [--speed X|max] [--seed N] [--terminal MODULE]",
+)
+def _engine(context: typer.Context) -> None:
+    """Run the engine in the foreground, without any screen."""
+    from engine.__main__ import main as run_engine
+
+    raise typer.Exit(run_engine(["--profile", context.obj, *context.args]))
+
+
+@app.command("status")
+def _status(context: typer.Context, as_json: AsJson = False) -> None:
+    """Show the account, the guard and the engine."""
+    from console import output
+
+    async def _task(client: Any) -> int:
+        snapshot = await client.snapshot()
+        if as_json:
+            output.say_json(output.status_json(snapshot))
+        else:
+            output.say(output.status_text(snapshot))
+        return 0
+
+    _perform(context, _task)
+
+
+@app.command("positions")
+def _positions(context: typer.Context, as_json: AsJson = False) -> None:
+    """List the open positions."""
+    from console import output
+
+    async def _task(client: Any) -> int:
+        positions = (await client.snapshot()).positions
+        if as_json:
+            output.say_json(output.positions_json(positions))
+        else:
+            output.say(output.positions_text(positions))
+        return 0
+
+    _perform(context, _task)
+
+
+@app.command("signals")
+def _signals(context: typer.Context, as_json: AsJson = False) -> None:
+    """List the signals that wait for approval or are under way."""
+    from console import output
+
+    async def _task(client: Any) -> int:
+        signals = (await client.snapshot()).signals
+        if as_json:
+            output.say_json([signal.model_dump(mode="json") for signal in signals])
+        else:
+            output.say(output.signals_text(signals))
+        return 0
+
+    _perform(context, _task)
+
+
+@signal_commands.command("add")
+def _signal_add(
+    context: typer.Context,
+    symbol: Annotated[str, typer.Option(help="The symbol, as the broker writes it.")],
+    side: Annotated[Side, typer.Option(help="The direction.")],
+    volume: Annotated[float, typer.Option(help="Lots.")],
+    sl: Annotated[float, typer.Option(help="Price of the stop loss.")],
+    tp: Annotated[float, typer.Option(help="Price of the take profit.")],
+    entry: Annotated[float | None, typer.Option(help="Reference price for drift; default: the price now.")] = None,
+    expires: Annotated[float, typer.Option(help="Seconds until it expires.")] = 300.0,
+    note: Annotated[str, typer.Option(help="A note for who approves it.")] = "",
+) -> None:
+    """Propose a trade at market and print the new signal's id. It waits for approval."""
+    from console import calls
+    from engine.control.messages import AddSignal
+
+    action = _checked(
+        AddSignal,
+        symbol=symbol,
+        side=str(side),
+        volume=volume,
+        sl=sl,
+        tp=tp,
+        entry=entry,
+        expires_seconds=expires,
+        note=note,
+    )
+    _perform(context, lambda client: calls.add_signal(client, action))
+
+
+@app.command("approve")
+def _approve(context: typer.Context, named: NamedSignal) -> None:
+    """Approve a signal; without a version the present one is read, printed and approved."""
+    from console import calls
+    from engine.control.messages import Approve
+
+    name, version = _signal_and_version(named)
+    _perform(context, lambda client: calls.decide(client, Approve, name, version, ""))
+
+
+@app.command("reject")
+def _reject(context: typer.Context, named: NamedSignal, reason: Reason = "") -> None:
+    """Reject a signal."""
+    from console import calls
+    from engine.control.messages import Reject
+
+    name, version = _signal_and_version(named)
+    checked = _checked_reason(reason)
+    _perform(context, lambda client: calls.decide(client, Reject, name, version, checked))
+
+
+@app.command("pause")
+def _pause(context: typer.Context, reason: Reason = "") -> None:
+    """Block entries. Closing goes on working."""
+    from console import calls
+    from engine.control.messages import Pause
+
+    checked = _checked_reason(reason)
+    _perform(context, lambda client: calls.act(client, Pause(), checked))
+
+
+@app.command("resume")
+def _resume(context: typer.Context, reason: Reason = "") -> None:
+    """Let entries through again."""
+    from console import calls
+    from engine.control.messages import Resume
+
+    checked = _checked_reason(reason)
+    _perform(context, lambda client: calls.act(client, Resume(), checked))
+
+
+@app.command("flatten")
+def _flatten(
+    context: typer.Context,
+    yes: Yes = False,
+    reason: Reason = "",
+    timeout: Annotated[float, typer.Option(min=0, help="Seconds to wait for the broker's confirmation.")] = 60.0,
+) -> None:
+    """Cancel and close everything on the account, then halt. Waits until the broker confirms that it is flat."""
+    from console import calls
+
+    checked = _checked_reason(reason)
+    _confirm(context, yes, "Close every position and cancel every order")
+    _perform(context, lambda client: calls.flatten(client, checked, timeout))
+
+
+@app.command("reset")
+def _reset(
+    context: typer.Context,
+    reason: Annotated[str, typer.Option("--reason", help="Why; goes into the journal.")],
+    yes: Yes = False,
+) -> None:
+    """Lift the halt: HALTED to PAUSED, the peak restarts at the present equity. Refused unless flat."""
+    from console import calls
+    from engine.control.messages import Reset
+
+    checked = _checked_reason(reason)
+    if not checked:
+        raise typer.BadParameter("found nothing, expected words: a reset needs a reason", param_hint="--reason")
+    _confirm(context, yes, "Lift the halt and restart the peak at the present equity")
+    _perform(context, lambda client: calls.act(client, Reset(), checked))
+
+
+@app.command("events")
+def _events(
+    context: typer.Context,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
+    after: Annotated[int, typer.Option(min=0, max=2**63 - 1, metavar="SEQ", help="Only those behind this one.")] = 0,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Go on with each event as it happens, until Ctrl+C.")
+    ] = False,
+) -> None:
+    """Print the journal's events, newest last."""
+    from console import calls
+
+    _perform(
+        context,
+        lambda client: calls.events(client, after, as_json=as_json, follow=follow),
+        interrupted=calls.DONE if follow else calls.INTERRUPTED,
+    )
+
+
+@journal_commands.command("verify")
+def _verify(context: typer.Context) -> None:
+    """Verify the chain of hashes and the state that is derived from it. Needs no running engine."""
+    from console import output
+    from engine.config import SettingsError, state_folder
+    from engine.journal import verify
+    from engine.projection import SCHEMA, project
+
+    try:
+        path = state_folder(context.obj) / "journal.db"
+    except SettingsError as error:
+        output.complain(str(error))
+        raise typer.Exit(2) from None
+    report = verify(path, schema=SCHEMA, project=project)
+    if not report.ok:
+        output.complain(report.problem)
+        raise typer.Exit(1)
+    output.say(f"{report.events} events: ok")
+
+
+@app.command("stop")
+def _stop(context: typer.Context, reason: Reason = "") -> None:
+    """Stop the engine. Positions stay as they are, with their stops at the broker, and nothing guards them."""
+    from console import calls
+    from engine.control.messages import Stop
+
+    checked = _checked_reason(reason)
+    _perform(context, lambda client: calls.act(client, Stop(), checked))
+
+
+def _perform(context: typer.Context, task: "Task", *, interrupted: int | None = None) -> None:
+    from console import calls
+
+    code = calls.perform(context.obj, task, interrupted=calls.INTERRUPTED if interrupted is None else interrupted)
+    raise typer.Exit(code)
+
+
+def _confirm(context: typer.Context, yes: bool, question: str) -> None:
+    """Ask for a yes, naming the account. Ends the program: 2 where nobody can answer, 1 after a no."""
+    if yes:
+        return
+    from console import calls, output
+
+    if not sys.stdin.isatty():
+        output.complain("a confirmation is needed and this is no terminal: say --yes")
+        raise typer.Exit(calls.USAGE)
+
+    async def _account(client: Any) -> int:
+        snapshot = await client.snapshot()
+        account = snapshot.account
+        named = f"{account.login} @ {account.server}" if account else "an account that is not known yet"
+        output.say(f"{snapshot.engine.environment.upper()}  {named}  {len(snapshot.positions)} positions")
+        return calls.DONE
+
+    code = calls.perform(context.obj, _account)
+    if code != calls.DONE:
+        raise typer.Exit(code)
+    if not typer.confirm(f"{question}?", default=False):
+        output.complain("nothing was done")
+        raise typer.Exit(calls.REFUSED)
+
+
+def _checked(model: type[Any], **values: Any) -> Any:
+    from pydantic import ValidationError
+
+    try:
+        return model(**values)
+    except ValidationError as error:
+        fault = error.errors(include_url=False)[0]
+        field = ".".join(str(part) for part in fault["loc"])
+        option = {"expires_seconds": "expires"}.get(field, field)
+        raise typer.BadParameter(
+            f"found {fault['input']!r}, expected: {fault['msg']}", param_hint=f"--{option}"
+        ) from None
+
+
+def _checked_reason(reason: str) -> str:
+    stripped = reason.strip()
+    if len(stripped) > 500:
+        raise typer.BadParameter(f"found {len(stripped)} characters, expected at most 500", param_hint="--reason")
+    return stripped
+
+
+def _signal_and_version(named: str) -> tuple[str, int | None]:
+    found = _NAMED_SIGNAL.match(named)
+    if found is None:
+        raise typer.BadParameter(f"found {named[:80]!r}, expected ID or ID@VERSION, as K3V9X2QD@1")
+    return found[1], int(found[2]) if found[2] else None
+
+
+if __name__ == "__main__":
+    main()
