@@ -229,16 +229,17 @@ def position_total(view: View) -> Line:
     foreign = sum(position.foreign for position in snapshot.positions)
     count = len(snapshot.positions)
     line = [
-        Piece(f" {count} position{'s' if count > 1 else ''}   profit with swap "),
+        Piece(f" {count} position{'s' if count > 1 else ''}  "),
         Piece(f"{fmt.signed(total, digits)} {currency}", tone_of(total)),
+        Piece(" with swap"),
     ]
     if foreign:
-        line.append(Piece(f"   {foreign} FOREIGN: not opened by this engine", "warn"))
+        line.append(Piece(f"  {foreign} FOREIGN (not ours)", "warn"))
     unprotected = sum(not position.sl for position in snapshot.positions)
     if unprotected:
-        line.append(Piece(f"   {unprotected} without a stop", "warn"))
+        line.append(Piece(f"  {unprotected} without a stop", "warn"))
     if view.stale:
-        line.append(Piece(f"   as of {fmt.age(view.age)} ago: STALE", "alarm"))
+        line.append(Piece(f"  STALE {fmt.age(view.age)}", "alarm"))
     return tuple(line)
 
 

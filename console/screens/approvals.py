@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from textual.app import ComposeResult
+from textual.containers import Vertical
 
 from console.describe import WIDE, signal_detail
 from console.screens.base import ConsoleScreen
@@ -39,8 +40,9 @@ class ApprovalsScreen(ConsoleScreen):
 
     def body(self) -> ComposeResult:
         """Table, empty state, detail."""
-        yield Ink(id="empty")
-        yield KeyedTable(APPROVAL_COLUMNS, id="rows")
+        with Vertical(id="list"):
+            yield Ink(id="empty")
+            yield KeyedTable(APPROVAL_COLUMNS, id="rows")
         yield Ink(id="detail")
 
     def main(self) -> KeyedTable:
@@ -58,8 +60,7 @@ class ApprovalsScreen(ConsoleScreen):
     def paint_body(self, view: View) -> None:
         """Show the signals."""
         rows = approval_rows(view, self.filter_text)
-        table = self.main()
-        table.show(rows)
+        self.main().show(rows)
         self.query_one("#empty", Ink).show([] if rows else self._empty(view))
         self.query_one("#detail", Ink).show(self._detail(view))
 

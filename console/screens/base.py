@@ -96,9 +96,10 @@ class ConsoleScreen(Painted):
     def on_resize(self) -> None:
         """Say so when the terminal is too small to be read without mistakes."""
         width, height = self.app.size
-        self.set_class(width < NEEDED[0] or height < NEEDED[1], "-too-small")
+        small = width < NEEDED[0] or height < NEEDED[1]
+        self.set_class(small, "-too-small")
         said = f"Too small: {width}x{height}. Quarterdeck needs {NEEDED[0]}x{NEEDED[1]}."
-        self.query_one("#too-small", Ink).show([(Piece(said, "alarm"),)])
+        self.query_one("#too-small", Ink).show([(Piece(said, "alarm"),)] if small else [])
 
     def paint(self, context: Context) -> None:
         """Show the view."""

@@ -53,7 +53,8 @@ class EventsScreen(ConsoleScreen):
         self.query_one("#below", Ink).show(self._below())
         event = log.selected
         width = self.app.size.width
-        self.query_one("#detail", Ink).show(event_detail(event, width - 2)[:_DETAIL_LINES] if event else [])
+        lines = event_detail(event, width - 2)[:_DETAIL_LINES] if event else ()
+        self.query_one("#detail", Ink).show([(Piece(" "), *line) for line in lines])
 
     def on_event_log_moved(self) -> None:
         """Explain another event at once."""

@@ -63,8 +63,8 @@ def flatten_lines(view: View) -> tuple[Line, ...]:
     total = sum(position.profit + position.swap for position in positions)
     lines.append(
         (
-            Piece(f"Result now, before spread and commission: {fmt.signed(total, account.currency_digits)} "),
-            Piece(plain(account.currency, 8)),
+            Piece(f"Result now, before spread and commission: {fmt.signed(total, account.currency_digits)}"),
+            Piece(f" {plain(account.currency, 8)}"),
         )
     )
     return tuple(lines)

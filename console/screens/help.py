@@ -1,5 +1,6 @@
 """Help: every key, from the command classes."""
 
+import textwrap
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -9,9 +10,11 @@ from textual.screen import ModalScreen
 
 from console.commands import COMMANDS, Context
 from console.screens.base import Painted
+from console.screens.dialog import WIDTH
 from console.state import Line, Piece, connection, data_age
 from console.widgets.ink import Ink
 
+_ROOM = WIDTH - 14
 _MOVING = (
     ("up down", "Move the cursor; pgup pgdn home end too, and the mouse."),
     ("esc", "Back out: close a dialog, clear the filter."),
@@ -19,14 +22,14 @@ _MOVING = (
 
 
 def help_lines(context: Context) -> list[Line]:
-    """A line a command: key, name, what it does, and why not when it is not available."""
+    """A line or two a command: key, what it does, and why not when it is not available."""
+    told = [(command.keys(), command.help(), command.unavailable(context)) for command in COMMANDS]
     lines: list[Line] = []
-    for command in COMMANDS:
-        reason = command.unavailable(context)
-        lines.append((Piece(f"{command.keys():>8}  ", "strong"), Piece(command.help())))
-        if reason:
-            lines.append((Piece(f"{'':8}  not now: {reason}", "dim"),))
-    return lines + [(Piece(f"{keys:>8}  ", "strong"), Piece(said)) for keys, said in _MOVING]
+    for keys, said, reason in [*told, *((keys, said, None) for keys, said in _MOVING)]:
+        for number, row in enumerate(textwrap.wrap(said, _ROOM)):
+            lines.append((Piece(f"{keys if number == 0 else '':>8}  ", "strong"), Piece(row)))
+        lines += [(Piece(f"{'':10}{row}", "dim"),) for row in textwrap.wrap(f"not now: {reason}", _ROOM) if reason]
+    return lines
 
 
 class HelpScreen(Painted, ModalScreen[None]):

@@ -63,6 +63,7 @@ class KeyedTable(ScrollView, can_focus=True):
         self._columns = tuple(columns)
         self._widths = [cell_len(column.title) for column in columns]
         self._shown: tuple[int, ...] = tuple(range(len(columns)))
+        self._gap = 1
         self._clock = clock
         self._settled_at = 0.0
         self.rows: list[Row] = []
@@ -127,15 +128,17 @@ class KeyedTable(ScrollView, can_focus=True):
             if not self._columns[dropped].drop:
                 break
             shown.remove(dropped)
-        before, self._shown = self._shown, tuple(shown)
-        return before != self._shown
+        spare = room - sum(self._widths[index] for index in shown)
+        before = self._shown, self._gap
+        self._shown, self._gap = tuple(shown), min(3, max(1, spare // max(1, len(shown))))
+        return before != (self._shown, self._gap)
 
     def _refresh_cells(self, difference: Changes) -> None:
         for row, column in difference.cells:
             y = 1 + row - self.scroll_offset.y
             if column not in self._shown or not 1 <= y < self.size.height:
                 continue
-            x = len(_MARK) + sum(self._widths[index] + 1 for index in self._shown if index < column)
+            x = len(_MARK) + sum(self._widths[index] + self._gap for index in self._shown if index < column)
             self.refresh(Region(x, y, self._widths[column], 1))
 
     def on_resize(self) -> None:
@@ -152,7 +155,7 @@ class KeyedTable(ScrollView, can_focus=True):
             titles = [
                 fitted(self._columns[at].title, self._widths[at], right=self._columns[at].right) for at in self._shown
             ]
-            return Strip([Segment(_NO_MARK + " ".join(titles), style)]).adjust_cell_length(width, style)
+            return Strip([Segment(_NO_MARK + (" " * self._gap).join(titles), style)]).adjust_cell_length(width, style)
         index = y - 1 + self.scroll_offset.y
         if index >= len(self.rows):
             return Strip.blank(width, self.rich_style)
@@ -164,7 +167,7 @@ class KeyedTable(ScrollView, can_focus=True):
             text, tone = row.cells[at]
             style = base + self.get_component_rich_style(f"tone--{tone}", partial=True) if tone else base
             line.append(Segment(fitted(text, self._widths[at], right=self._columns[at].right), _on(style, base, here)))
-            line.append(Segment(" ", base))
+            line.append(Segment(" " * self._gap, base))
         return Strip(line).adjust_cell_length(width, base)
 
     def action_move(self, rows: int) -> None:
