@@ -206,7 +206,7 @@ def test_stop_and_target_fire_on_the_tick_at_its_price(
 )
 def test_stop_and_target_wait_for_their_own_side_of_the_quote(side: str, tick: tuple[float, float]) -> None:
     terminal, client = trade([FLAT, ("EURUSD", *tick), OPEN_END])
-    levels = {"sl": 1.09900, "tp": 1.10300} if side == "buy" else {"sl": 1.10200, "tp": 1.09700}
+    levels: dict[str, Any] = {"sl": 1.09900, "tp": 1.10300} if side == "buy" else {"sl": 1.10200, "tp": 1.09700}
     client.order_send(deal(side, 0.1, **levels))
     terminal.step()
     assert len(client.positions_get()) == 1

@@ -31,10 +31,9 @@ def test_struct_cannot_be_pickled_as_in_the_wheel() -> None:
 
 def test_struct_is_read_only_and_complete() -> None:
     tick = structs.Tick(range(8))
-    with pytest.raises(AttributeError):
-        tick.bid = 2.0
-    with pytest.raises(AttributeError):
-        tick.unheard_of = 2.0
+    for name in ("bid", "unheard_of"):
+        with pytest.raises(AttributeError):
+            setattr(tick, name, 2.0)
     with pytest.raises(TypeError, match="8-sequence"):
         structs.Tick(range(7))
 
