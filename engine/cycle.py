@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from engine.broker.base import Broker, BrokerError, Sweep, Tick
+from engine.clock import iso
 from engine.config import Settings
 from engine.events import EventType
 from engine.guards.base import Verdict
@@ -242,7 +243,7 @@ class GuardCycle:
                 for name in HeartbeatMetrics.__dataclass_fields__
                 if name not in ("timestamp", "loop_id", "guard_evaluated_at")
             },
-            guard_evaluated_at=beat.guard_evaluated_at.isoformat() if beat.guard_evaluated_at else None,
+            guard_evaluated_at=iso(beat.guard_evaluated_at) if beat.guard_evaluated_at else None,
         )
 
 

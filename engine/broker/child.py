@@ -171,7 +171,7 @@ def _start_process(address: Mapping[str, Any], log: Path | None) -> "subprocess.
     with contextlib.ExitStack() as stack:
         errors = stack.enter_context(log.open("ab")) if log is not None else subprocess.DEVNULL
         process = subprocess.Popen(
-            [sys.executable, "-m", "engine.broker.worker"],
+            [sys.executable, "-P", "-m", "engine.broker.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=errors,

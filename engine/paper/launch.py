@@ -110,7 +110,17 @@ async def _attach(address: Path) -> PaperControl | None:
 
 
 async def _start(arguments: list[str], folder: Path, address: Path) -> PaperControl:
-    command = [sys.executable, "-m", "engine.paper", "--state", str(folder), "--address", str(address), *arguments]
+    command = [
+        sys.executable,
+        "-P",
+        "-m",
+        "engine.paper",
+        "--state",
+        str(folder),
+        "--address",
+        str(address),
+        *arguments,
+    ]
     apart: dict[str, Any] = {"start_new_session": True}
     if sys.platform == "win32":
         apart = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.DETACHED_PROCESS}
