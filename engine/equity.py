@@ -9,10 +9,10 @@ import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-LEVELS = (1, 10, 60, 600, 3600, 14_400, 86_400)
+LEVELS = (1, 5, 15, 60, 300, 900, 3600, 14_400, 86_400)
 """Lengths in seconds of the stored stretches; each divides the next."""
 
-_WASTE = 1.25
+_WASTE = 1.5
 """A stretch may be this much longer than asked for when a coarser level then serves it."""
 
 SCHEMA = """
