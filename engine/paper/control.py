@@ -1,6 +1,7 @@
 """The control line to a paper terminal, for the engine's composition root: step the market, ask for its state, end it.
 
-In: the address file of a running terminal. Out: plain values. One call at a time goes over the line.
+In: the address file of a running terminal. Out: plain values. One task reads the line and gives each
+answer to its call.
 """
 
 import asyncio
@@ -36,40 +37,52 @@ class PaperStatus:
 
 
 class PaperControl:
-    """A control connection. Calls raise OSError or EOFError when the terminal is gone."""
+    """A control connection. Calls raise OSError or EOFError when the terminal is gone.
+
+    A call that is cancelled has been made all the same; its answer is thrown away.
+    """
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
         self._writer = writer
-        self._turn = asyncio.Lock()
         self._id = 0
+        self._waiting: dict[int, asyncio.Future[Any]] = {}
+        self._listener = asyncio.create_task(self._listen(), name="paper control")
 
     @classmethod
     async def connect(cls, address_file: Path) -> "PaperControl":
         """Connect. Raises OSError, EOFError or ValueError when no terminal answers there."""
         address = read_address(address_file)
         reader, writer = await asyncio.open_connection(HOST, address.port)
-        control = cls(reader, writer)
         try:
             writer.write(frames.encode({"token": address.token, "role": ROLE_CONTROL}))
             greeting = await frames.read(reader)
             if greeting != {"ok": True}:
                 raise ValueError(f"{address_file}: the terminal refused: {greeting}")
         except BaseException:
-            await control.close()
+            await _close(writer)
             raise
-        return control
+        return cls(reader, writer)
+
+    async def _listen(self) -> None:
+        try:
+            while True:
+                reply = await frames.read(self._reader)
+                answer = self._waiting.pop(reply["id"])
+                if not answer.done():
+                    answer.set_result(reply["result"])
+        except (OSError, EOFError) as error:
+            for answer in self._waiting.values():
+                if not answer.done():
+                    answer.set_exception(EOFError(f"the paper terminal is gone: {error}"))
 
     async def _call(self, name: str) -> Any:
-        async with self._turn:
-            self._id += 1
-            self._writer.write(frames.encode({"id": self._id, "call": name, "args": [], "kwargs": {}}))
-            await self._writer.drain()
-            reply = await frames.read(self._reader)
-            while reply["id"] != self._id:
-                # The answer to a call that was given up.
-                reply = await frames.read(self._reader)
-            return reply["result"]
+        if self._listener.done():
+            raise EOFError("the paper terminal is gone")
+        self._id += 1
+        answer = self._waiting[self._id] = asyncio.get_running_loop().create_future()
+        self._writer.write(frames.encode({"id": self._id, "call": name, "args": [], "kwargs": {}}))
+        return await answer
 
     async def step(self) -> bool:
         """Let the market take one tick. Returns whether it has finished; then it stays as it is."""
@@ -90,9 +103,15 @@ class PaperControl:
 
     async def close(self) -> None:
         """Close the line."""
-        self._writer.close()
-        try:
-            await self._writer.wait_closed()
-        except OSError:
-            # The other side was gone already.
-            return
+        self._listener.cancel()
+        await asyncio.wait({self._listener})
+        await _close(self._writer)
+
+
+async def _close(writer: asyncio.StreamWriter) -> None:
+    writer.close()
+    try:
+        await writer.wait_closed()
+    except OSError:
+        # The other side was gone already.
+        return

@@ -31,13 +31,17 @@ MAX_GREETING_BYTES = 1024
 
 
 class PaperServer:
-    """Serves one terminal until `stop`, SIGTERM (see __main__) or `idle_seconds` without a client."""
+    """Serves one terminal until `stop`, SIGTERM (see __main__) or `idle_seconds` without a client.
+
+    `listening` is set once the address file is there.
+    """
 
     def __init__(self, terminal: PaperTerminal, address_file: Path, idle_seconds: float) -> None:
         self._terminal = terminal
         self._address_file = address_file
         self._idle_seconds = idle_seconds
         self._token = secrets.token_hex(32)
+        self.listening = asyncio.Event()
         self._stopping = asyncio.Event()
         self._failure: StateError | None = None
         self._connections: set[asyncio.Task[None]] = set()
@@ -61,6 +65,7 @@ class PaperServer:
         server = await asyncio.start_server(self._accept, HOST, 0)
         address = Address(server.sockets[0].getsockname()[1], self._token, os.getpid())
         write_address(self._address_file, address)
+        self.listening.set()
         try:
             await self._run_market()
         finally:
