@@ -35,11 +35,10 @@ class SignalBook:
 
     async def load(self) -> None:
         """Take up the account's open signals from the journal's tables."""
-        marks = ",".join("?" * len(OPEN_STATES))
         rows = await self._recorder.journal.query(
             "SELECT id, version, state, proposal, approved_at, intent, reason, presumed_absent FROM signals"
-            f" WHERE account = ? AND state IN ({marks}) ORDER BY rowid",  # noqa: S608 - question marks only
-            (self._recorder.account, *sorted(OPEN_STATES)),
+            " WHERE account = ? AND state IN (SELECT value FROM json_each(?)) ORDER BY rowid",
+            (self._recorder.account, json.dumps(sorted(OPEN_STATES))),
         )
         for row in rows:
             self._keep(_from_row(self._recorder.account, row))

@@ -23,7 +23,7 @@ from engine.broker.connection import (
     Result,
     Spawn,
 )
-from engine.broker.jobs import Job, Waiting
+from engine.broker.jobs import Job, Waiting, terminal_lost
 from engine.clock import Clock
 from engine.config import GatewaySettings
 
@@ -207,6 +207,7 @@ class Gateways:
         try:
             async with asyncio.timeout(job.deadline):
                 reply = await gateway.connection.request({"id": next(self._ids), "calls": calls, "epoch": job.epoch})
+            gone = terminal_lost(reply)
             job.settle(reply)
         except TimeoutError:
             self._hang(gateway, job)
@@ -220,6 +221,10 @@ class Gateways:
             stall.cancel()
             gateway.job = None
             gateway.stalled = False
+        if gone is not None:
+            # The module does not connect again by itself: only a new process with a new initialize() does.
+            self._lose(gateway, gone)
+            return
         self._release_hung(gateway.lane.other)
         self._pump()
 

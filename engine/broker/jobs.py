@@ -62,6 +62,19 @@ class Job:
             self.answer.set_exception(error)
 
 
+_TERMINAL_LOST = frozenset(
+    {LastError.E_INTERNAL_FAIL_SEND, LastError.E_INTERNAL_FAIL_RECEIVE, LastError.E_INTERNAL_FAIL_CONNECT}
+)
+
+
+def terminal_lost(reply: Any) -> str | None:
+    """What a reply says when the module has lost its terminal (measured: every later call fails too); else None."""
+    for row in reply.get("results", ()):
+        if row[0] is None and row[1][0] in _TERMINAL_LOST:
+            return f"lost its terminal: ({row[1][0]}) {row[1][1]}"
+    return None
+
+
 def _result(row: Sequence[Any]) -> Result:
     if row[0] == "raised" and len(row) == 3:
         return Result(None, 0, row[2], raised=row[1])

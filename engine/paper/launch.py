@@ -5,6 +5,7 @@ A terminal that runs with other conditions than the profile's is shut down first
 
 import asyncio
 import json
+import logging
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,25 +16,35 @@ from typing import Any
 from engine.config import PaperSettings
 from engine.paper.control import PaperControl, PaperStatus
 
+_log = logging.getLogger(__name__)
 _START_SECONDS = 60.0
 _POLL_SECONDS = 0.02
 _WATCH_SECONDS = 0.5
 
 
 class PaperMarket:
-    """A running paper terminal. `symbols` are the ones it quotes; `finished` tells that a replayed file has ended."""
+    """A running paper terminal. `symbols` are the ones it quotes; `finished` tells that a replayed file has ended.
 
-    def __init__(self, control: PaperControl, status: PaperStatus, address_file: Path) -> None:
+    A terminal that dies is started again, as whoever looks after a real one would: its account is in its file.
+    """
+
+    def __init__(self, settings: PaperSettings, folder: Path, control: PaperControl, status: PaperStatus) -> None:
+        self._settings = settings
+        self._folder = folder
         self._control = control
-        self.address_file = address_file
+        self.address_file = _address(folder)
         self.symbols = tuple(status.symbols)
         self.finished = status.finished
 
     async def step(self) -> None:
-        """Move a replay at `max` speed one tick on; a pause once it has ended."""
+        """Move a replay at `max` speed one tick on; a pause once it has ended, or while the terminal is dead."""
         if self.finished:
             await asyncio.sleep(_WATCH_SECONDS / 5)
-        self.finished = await self._control.step()
+            return
+        try:
+            self.finished = await self._control.step()
+        except (OSError, EOFError):
+            await asyncio.sleep(_WATCH_SECONDS / 5)
 
     async def shutdown(self) -> None:
         """End the terminal; its account stays in its file."""
@@ -42,7 +53,7 @@ class PaperMarket:
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Keep `finished` true to the terminal while this lasts."""
+        """Keep `finished` true to the terminal, and the terminal alive, while this lasts."""
         task = asyncio.create_task(self._watch(), name="paper market")
         try:
             yield
@@ -50,9 +61,14 @@ class PaperMarket:
             task.cancel()
 
     async def _watch(self) -> None:
-        while not self.finished:
+        while True:
             await asyncio.sleep(_WATCH_SECONDS)
-            self.finished = (await self._control.status()).finished
+            try:
+                self.finished = (await self._control.status()).finished
+            except (OSError, EOFError) as error:
+                _log.warning("the paper terminal is gone (%s): starting it again", error)
+                await self._control.close()
+                self._control = await _find_or_start(self._settings, self._folder)
 
 
 async def open_paper_market(settings: PaperSettings, folder: Path) -> PaperMarket:
@@ -60,9 +76,14 @@ async def open_paper_market(settings: PaperSettings, folder: Path) -> PaperMarke
 
     Raises ValueError with what the terminal said when it does not start.
     """
+    control = await _find_or_start(settings, folder)
+    return PaperMarket(settings, folder, control, await control.status())
+
+
+async def _find_or_start(settings: PaperSettings, folder: Path) -> PaperControl:
     _prepare(folder)
     arguments = _arguments(settings)
-    recorded, address = folder / "arguments.json", folder / "terminal.json"
+    recorded, address = folder / "arguments.json", _address(folder)
     control = await _attach(address)
     if control is not None and _recorded(recorded) != arguments:
         await control.shutdown()
@@ -71,7 +92,11 @@ async def open_paper_market(settings: PaperSettings, folder: Path) -> PaperMarke
     if control is None:
         recorded.write_text(json.dumps(arguments), encoding="utf-8")
         control = await _start(arguments, folder, address)
-    return PaperMarket(control, await control.status(), address)
+    return control
+
+
+def _address(folder: Path) -> Path:
+    return folder / "terminal.json"
 
 
 def _prepare(folder: Path) -> None:

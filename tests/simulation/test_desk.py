@@ -252,7 +252,7 @@ def test_pending_orders_are_cancelled_first(tmp_path: Path) -> None:
             sent.append("close")
         return honest(request)
 
-    faults = {
+    faults: dict[str, Any] = {
         "orders_get": lambda honest: tuple(pending_order(ticket) for ticket in sorted(orders)),
         "order_send": order_send,
     }
@@ -352,3 +352,22 @@ def test_the_same_run_writes_the_same_journal(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
         hashes.append(run_virtual(run(tmp_path / name)))
     assert hashes[0] == hashes[1]
+
+
+def test_gateways_that_lost_their_terminal_are_replaced_until_it_is_back(tmp_path: Path) -> None:
+    faults: dict[str, Any] = {}
+
+    async def run() -> None:
+        async with world(tmp_path, faults=faults) as made:
+            await made.bought()
+            for name in ("account_info", "terminal_info", "positions_get", "orders_get", "symbol_info_tick"):
+                faults[name] = lambda honest, *args, **kwargs: None
+            faults["last_error"] = lambda honest: (-10004, "No IPC connection")
+            await made.until(lambda: made.engine.cycle.blind)
+            assert made.gateways.restarts >= 2
+            faults.clear()
+            await made.until(lambda: not made.engine.cycle.blind)
+            assert len(made.engine.cycle.reading.positions or ()) == 1
+            assert made.engine.modes.mode is EngineMode.RUNNING
+
+    run_virtual(run())
