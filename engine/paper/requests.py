@@ -110,7 +110,10 @@ def read_request(values: Sequence[Any]) -> TradeRequest | None:
     for value, kind in zip(values, REQUEST_TYPES, strict=True):
         if type(value) is not kind:
             return None
-    return TradeRequest(*values)
+    request = TradeRequest(*values)
+    # What floats add to a sum is not part of it: 0.1 + 0.2 lots are 0.3 lots.
+    volume, sl, tp = (round(value, 8) for value in (request.volume, request.sl, request.tp))
+    return request._replace(volume=volume, sl=sl, tp=tp)
 
 
 def filling_allowed(instrument: Instrument, filling: int) -> bool:

@@ -8,7 +8,6 @@ expected; nothing is repaired and nothing is skipped but blank lines and MT5 lin
 import hashlib
 import re
 from collections.abc import Callable, Generator
-from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -24,9 +23,9 @@ MILLISECONDS_FROM = 100_000_000_000
 MT5_HEADER = b"<DATE>\t<TIME>\t<BID>\t<ASK>\t<LAST>\t<VOLUME>\t<FLAGS>"
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
-_HISTDATA = re.compile(rb"(\d{8}) (\d{2})(\d{2})(\d{2})(\d{3}),(\d+\.?\d*),(\d+\.?\d*),\d+\.?\d*")
+_HISTDATA = re.compile(rb"(\d{8} \d{4})([0-5]\d{4}),(\d+\.?\d*),(\d+\.?\d*),\d+\.?\d*")
 _MT5_TICK = re.compile(
-    rb"(\d{4}\.\d{2}\.\d{2})\t(\d{2}):(\d{2}):(\d{2})(?:\.(\d{3}))?\t(\d*\.?\d*)\t(\d*\.?\d*)(?:\t[\d.]*){3}"
+    rb"(\d{4}\.\d{2}\.\d{2}\t\d{2}:\d{2}):([0-5]\d)(?:\.(\d{3}))?\t(\d*\.?\d*)\t(\d*\.?\d*)(?:\t[\d.]*){3}"
 )
 _PLAIN = re.compile(rb"([^,]{4,40}),(\d+\.?\d*),(\d+\.?\d*)")
 _EPOCH_NUMBER = re.compile(r"\d{9,13}(?:\.\d{1,9})?")
@@ -48,59 +47,52 @@ class _Malformed(Exception):
     """A line that is not what it should be; the argument says what was expected."""
 
 
+_INFINITE = float("inf")
 NOTHING = Prices(-(2**62), 0.0, 0.0)
 Parser = Callable[[bytes, Prices], Prices]
 
 
-class _Days:
-    """Midnight of a written day in milliseconds; ticks come day by day, so the last one is kept."""
+class _Minutes:
+    """The start of a written minute in milliseconds. Ticks come minute by minute, so the last one is kept."""
 
     def __init__(self, form: str) -> None:
         self._form = form
         self._text = b""
-        self._midnight = 0
+        self._start = 0
 
     def __call__(self, text: bytes) -> int:
         if text != self._text:
             try:
-                day = datetime.strptime(text.decode(), self._form)  # noqa: DTZ007
+                moment = datetime.strptime(text.decode(), self._form)  # noqa: DTZ007
             except ValueError as error:
-                raise _Malformed(f"a day that exists, written {self._form}") from error
-            self._midnight = (day - EPOCH) // timedelta(milliseconds=1)
+                raise _Malformed("a day and a time of day that exist") from error
+            self._start = (moment - EPOCH) // timedelta(milliseconds=1)
             self._text = text
-        return self._midnight
-
-
-def _time_of_day(hour: bytes, minute: bytes, second: bytes, millisecond: bytes | None) -> int:
-    hours, minutes, seconds = int(hour), int(minute), int(second)
-    if hours > 23 or minutes > 59 or seconds > 59:
-        raise _Malformed("a time of day from 00:00:00 to 23:59:59")
-    return ((hours * 60 + minutes) * 60 + seconds) * 1000 + int(millisecond or b"0")
+        return self._start
 
 
 def _histdata() -> Parser:
-    days = _Days("%Y%m%d")
+    minutes = _Minutes("%Y%m%d %H%M")
 
     def parse(line: bytes, _before: Prices) -> Prices:
         match = _HISTDATA.fullmatch(line)
         if match is None:
             raise _Malformed("YYYYMMDD HHMMSSmmm,bid,ask,volume")
-        day, hour, minute, second, millisecond, bid, ask = match.groups()
-        time_msc = days(day) + _time_of_day(hour, minute, second, millisecond) + EST_TO_UTC_MS
-        return Prices(time_msc, float(bid), float(ask))
+        minute, millisecond, bid, ask = match.groups()
+        return Prices(minutes(minute) + int(millisecond) + EST_TO_UTC_MS, float(bid), float(ask))
 
     return parse
 
 
 def _mt5() -> Parser:
-    days = _Days("%Y.%m.%d")
+    minutes = _Minutes("%Y.%m.%d\t%H:%M")
 
     def parse(line: bytes, before: Prices) -> Prices:
         match = _MT5_TICK.fullmatch(line)
         if match is None:
             raise _Malformed("tab separated YYYY.MM.DD, HH:MM:SS.mmm, bid, ask, last, volume, flags")
-        day, hour, minute, second, millisecond, bid, ask = match.groups()
-        time_msc = days(day) + _time_of_day(hour, minute, second, millisecond)
+        minute, second, millisecond, bid, ask = match.groups()
+        time_msc = minutes(minute) + int(second) * 1000 + int(millisecond or b"0")
         return Prices(time_msc, _price(bid, before.bid), _price(ask, before.ask))
 
     return parse
@@ -110,14 +102,11 @@ def _price(text: bytes, unchanged: float) -> float:
     if not text:
         return unchanged
     try:
-        return _positive(float(text))
+        price = float(text)
     except ValueError as error:
         raise _Malformed("a price, or nothing where it is unchanged") from error
-
-
-def _positive(price: float) -> float:
-    if not 0 < price < float("inf"):
-        raise _Malformed("prices above 0 and finite")
+    if not price:
+        raise _Malformed("a price above 0, or nothing where it is unchanged")
     return price
 
 
@@ -161,8 +150,7 @@ class TickFile:
     body: tuple[int, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """A place in a file: byte offset and line behind the tick, and the prices there (MT5 lines build on them)."""
 
     offset: int
@@ -174,14 +162,6 @@ class Place:
         return {"offset": self.offset, "line": self.line, "prices": list(self.prices)}
 
 
-def _lines(path: Path, stream: BinaryIO, line: int) -> Generator[tuple[int, bytes], None, None]:
-    for raw in iter(lambda: stream.readline(MAX_LINE_BYTES), b""):
-        line += 1
-        if len(raw) == MAX_LINE_BYTES:
-            raise _error(path, line, raw, f"a line shorter than {MAX_LINE_BYTES} bytes")
-        yield line, raw
-
-
 def _error(path: Path, line: int, found: bytes, expected: str) -> TickFileError:
     shown = found.rstrip(b"\r\n")[:80].decode("utf-8", "replace")
     return TickFileError(f"{path}, line {line}: found {shown!r}, expected {expected}")
@@ -190,31 +170,32 @@ def _error(path: Path, line: int, found: bytes, expected: str) -> TickFileError:
 def ticks(file: Path, form: str, start: Place) -> Generator[Place, None, None]:
     """Stream the ticks behind a place. Raises TickFileError at the first line that is malformed."""
     parse = PARSERS[form]()
-    before = start.prices
-    offset = start.offset
+    may_lack_a_side = form == "mt5"
+    offset, line, before = start
     with file.open("rb") as stream:
         stream.seek(offset)
-        with closing(_lines(file, stream, start.line)) as numbered:
-            for line, raw in numbered:
-                offset += len(raw)
-                text = raw.rstrip()
-                if not text:
-                    continue
-                try:
-                    now = parse(raw.rstrip(b"\r\n"), before)
-                    if now.time_msc < before.time_msc:
-                        raise _Malformed("a time not before the line above")
-                    one_sided = form == "mt5" and not (now.bid and now.ask)
-                    if not one_sided:
-                        _positive(now.bid)
-                        _positive(now.ask)
-                        if now.bid > now.ask:
-                            raise _Malformed("a bid not above the ask")
-                except _Malformed as problem:
-                    raise _error(file, line, raw, str(problem)) from problem
-                before = now
-                if not one_sided:
-                    yield Place(offset, line, now)
+        while raw := stream.readline(MAX_LINE_BYTES):
+            offset += len(raw)
+            line += 1
+            text = raw.rstrip(b"\r\n")
+            if not text or text.isspace():
+                continue
+            try:
+                if len(raw) == MAX_LINE_BYTES:
+                    raise _Malformed(f"a line shorter than {MAX_LINE_BYTES} bytes")
+                now = parse(text, before)
+                time_msc, bid, ask = now
+                if time_msc < before[0]:
+                    raise _Malformed("a time not before the line above")
+                if not 0 < bid <= ask < _INFINITE:
+                    if may_lack_a_side and not (bid and ask):
+                        before = now
+                        continue
+                    raise _Malformed("prices above 0 and finite, the bid not above the ask")
+            except _Malformed as problem:
+                raise _error(file, line, raw, str(problem)) from problem
+            before = now
+            yield Place(offset, line, now)
 
 
 def _detect(path: Path, stream: BinaryIO) -> tuple[str, int, int]:
