@@ -1,7 +1,7 @@
 """`python -m engine.paper`: run a paper terminal as a process of its own.
 
-Exit codes: 0 ended as asked, 1 another terminal has the lock or the state file failed, 2 a bad argument, file or
-market. What is wrong stands on stderr.
+Exit codes: 0 ended as asked, 1 another terminal has the lock, or state or market failed under way, 2 a bad argument,
+file or market. What is wrong stands on stderr.
 """
 
 import argparse
@@ -124,10 +124,12 @@ def main(argv: list[str] | None = None) -> int:
             print(error, file=sys.stderr)  # noqa: T201
             return 1
         try:
-            asyncio.run(_serve(terminal, options.address, options.idle_seconds))
-            terminal.shutdown()
-        except StateError as error:
-            print(f"the account's state cannot be written: {error}", file=sys.stderr)  # noqa: T201
+            try:
+                asyncio.run(_serve(terminal, options.address, options.idle_seconds))
+            finally:
+                terminal.shutdown()
+        except (StateError, MarketError) as error:
+            print(f"the paper terminal cannot go on: {error}", file=sys.stderr)  # noqa: T201
             return 1
     return 0
 

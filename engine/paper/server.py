@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from engine import frames
+from engine.paper.market import MarketError
 from engine.paper.store import StateError
 from engine.paper.terminal import PaperTerminal
 from engine.paper.transport import HOST, ROLE_CONTROL, ROLE_MT5, Address, write_address
@@ -43,7 +44,7 @@ class PaperServer:
         self._token = secrets.token_hex(32)
         self.listening = asyncio.Event()
         self._stopping = asyncio.Event()
-        self._failure: StateError | None = None
+        self._failure: StateError | MarketError | None = None
         self._connections: set[asyncio.Task[None]] = set()
         self._clients = 0
         self._last_used = 0.0
@@ -59,7 +60,9 @@ class PaperServer:
         return True
 
     async def run(self) -> None:
-        """Serve. Raises StateError when the state file can no longer be written: the process must end then."""
+        """Serve. Raises StateError when the state file can no longer be written, MarketError when the replayed file has
+        been changed: the process must end then.
+        """
         loop = asyncio.get_running_loop()
         self._last_used = loop.time()
         server = await asyncio.start_server(self._accept, HOST, 0)
@@ -111,7 +114,7 @@ class PaperServer:
         except (OSError, EOFError, frames.FrameError, asyncio.IncompleteReadError, asyncio.CancelledError):
             # The client went away or talks nonsense, or the process ends: only this connection is over.
             return
-        except StateError as failure:
+        except (StateError, MarketError) as failure:
             self._failure = failure
             self.stop()
         except Exception:  # a request that hits a bug ends its own connection; the market must go on

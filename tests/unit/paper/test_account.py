@@ -6,7 +6,10 @@ from typing import Any
 import pytest
 
 from engine.paper import client as mt5
-from engine.paper.account import Conditions
+from engine.paper.account import Conditions, PaperAccount
+from engine.paper.market import Quote, instrument
+from engine.paper.money import NoRate
+from engine.paper.requests import TradeRequest
 from tests.unit.paper.markets import deal, trade
 
 FLAT = ("EURUSD", 1.10000, 1.10010)
@@ -453,3 +456,23 @@ def test_history_is_found_by_date_order_position_and_group() -> None:
     assert client.history_deals_get(ticket=12345) == client.history_orders_get(ticket=12345) == ()
     assert client.history_deals_get(position=12345) == client.history_orders_get(position=12345) == ()
     assert client.history_orders_get(now + 10, now + 20) == ()
+
+
+def test_float_noise_is_no_part_of_a_volume_or_a_level() -> None:
+    _, client = trade([FLAT, OPEN_END])
+    assert client.order_send(deal("buy", 0.1 + 0.2, sl=1.1 - 0.001 * 3)).retcode == mt5.TRADE_RETCODE_DONE
+    (position,) = client.positions_get()
+    assert (position.volume, position.sl) == (0.3, 1.097)
+
+
+def test_account_without_quotes_says_what_it_misses() -> None:
+    instruments = {name: instrument(name) for name in ("EURGBP", "EURUSD", "GBPUSD")}
+    account = PaperAccount(Conditions(), instruments)
+    request = TradeRequest(action=mt5.TRADE_ACTION_DEAL, symbol="EURGBP", volume=0.1)
+    assert account.send(request).retcode == mt5.TRADE_RETCODE_PRICE_OFF
+    with pytest.raises(NoRate, match="No rate EURGBP"):
+        account.valuation.tick_values(instruments["EURGBP"])
+    account.on_quote(Quote("EURGBP", 0, 0.85, 0.8501))
+    assert account.send(request).comment == "No rate GBPUSD for EURGBP"
+    account.on_quote(Quote("GBPUSD", 0, 1.3, 1.3001))
+    assert account.send(request).comment == "No rate EURUSD for EURGBP"

@@ -308,6 +308,28 @@ async def test_server_ends_when_its_state_can_no_longer_be_written(address: Path
     assert not terminal.alive
 
 
+def test_file_that_is_changed_under_the_replay_ends_the_process(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "EURUSD.csv"
+    lines = [f"2026-01-05T10:00:{second:02}Z,1.1,1.2\n" for second in range(60)]
+    path.write_text("".join(lines))
+    started = PaperTerminal.open
+
+    def open_and_spoil(config: TerminalConfig, state: Path | None = None) -> PaperTerminal:
+        terminal = started(config, state)
+        path.write_text("".join(lines[:2]) + "x" * 5000)
+        # What was buffered is gone too: the market goes on from its place in the file.
+        terminal.market.resume(terminal.market.position())
+        return terminal
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(PaperTerminal, "open", open_and_spoil)
+        code = main(["--address", str(tmp_path / "a.json"), "--replay", str(path), "--speed", "100"])
+    assert code == 1
+    assert f"cannot go on: {path}, line 3" in capsys.readouterr().err
+
+
 def test_address_file_is_private_and_whole(tmp_path: Path) -> None:
     path = tmp_path / "terminal.json"
     write_address(path, Address(1234, "secret", 1))
