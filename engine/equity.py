@@ -115,10 +115,8 @@ def plan(start: int, end: int, points: int) -> tuple[int, int]:
     """Choose (stretch, level) in seconds: at most `points` stretches touch `start` to `end`, read from that level."""
     wanted = max(1, -(-(end - start + 1) // points))
     while True:
-        for level in reversed(LEVELS):
-            stretch = -(-wanted // level) * level
-            if level == 1 or stretch <= wanted * _WASTE:
-                break
+        fitting = ((-(-wanted // level) * level, level) for level in reversed(LEVELS))
+        stretch, level = next(fit for fit in fitting if fit[0] <= wanted * _WASTE)
         if end // stretch - start // stretch < points:
             return stretch, level
         wanted = stretch + 1

@@ -50,7 +50,7 @@ class Fallback:
             sync_folder(self._path.parent)
 
     def read(self) -> tuple[Sequence[FallbackGroup], int]:
-        """The groups in the order they were written, and the number of damaged lines."""
+        """The groups in the order they were written, and the number of lines that cannot be used."""
         if not self._path.exists():
             return [], 0
         groups, damaged = [], 0
@@ -62,7 +62,12 @@ class Fallback:
                 damaged += 1
                 continue
             content = json.loads(body)
-            groups.append(FallbackGroup(content["id"], tuple(restore(*draft) for draft in content["drafts"])))
+            try:
+                drafts = tuple(restore(*draft) for draft in content["drafts"])
+            except ValueError:  # a type that only another version knows: kept with the damaged ones
+                damaged += 1
+                continue
+            groups.append(FallbackGroup(content["id"], drafts))
         return groups, damaged
 
     def remove(self, *, keep_as: str | None) -> None:

@@ -4,6 +4,7 @@ A row's hash is SHA-256 over the previous row's hash and the canonical JSON of t
 spaces, UTF-8. Pure: no database and no file is touched here.
 """
 
+import functools
 import hashlib
 import json
 import sqlite3
@@ -103,17 +104,17 @@ def canonical(value: Any) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A draft turned into text, ready for a sequence number. `before` and `after` surround it in the hashed row."""
+    """A draft turned into text, ready for a sequence number. `before` is the hashed row's text up to that number."""
 
     draft: Draft
+    timestamp: datetime
     time: str
     metadata: str
     before: bytes
-    after: bytes
 
     def digest(self, previous: str, seq: int) -> str:
         """The hash of this draft as event `seq` after the event whose hash is `previous`."""
-        return hashlib.sha256(b"%s%s%d%s" % (previous.encode(), self.before, seq, self.after)).hexdigest()
+        return _digest(previous, self.before, seq, self.time)
 
     def row(self, seq: int, digest: str) -> Row:
         """The row to store."""
@@ -123,26 +124,29 @@ class Prepared:
     def event(self, seq: int, digest: str) -> Event:
         """The event exactly as it will be read back, so that a replay sees what the first run saw."""
         draft = self.draft
-        stamp = draft.timestamp.astimezone(UTC)
-        return Event(seq, draft.event_type, stamp, draft.loop_id, json.loads(self.metadata), draft.account, digest)
+        return Event(
+            seq, draft.event_type, self.timestamp, draft.loop_id, json.loads(self.metadata), draft.account, digest
+        )
 
 
-def _surroundings(time: str, event_type: str, loop_id: str, account: str, metadata: str) -> tuple[bytes, bytes]:
-    before = (
+@functools.lru_cache(maxsize=256)
+def _head(account: str, event_type: str, loop_id: str) -> str:
+    """The start of a row's text: few differ, so that few are made."""
+    return (
         f'{{"account":{canonical(account)},"event_type":{canonical(event_type)},'
-        f'"loop_id":{canonical(loop_id)},"metadata":{metadata},"seq":'
+        f'"loop_id":{canonical(loop_id)},"metadata":'
     )
-    return before.encode(), f',"time":{canonical(time)}}}'.encode()
 
 
 def prepare(draft: Draft) -> Prepared:
     """Turn a draft into text. Raises ValueError or TypeError for what cannot be recorded exactly."""
     if draft.timestamp.tzinfo is None:
         raise ValueError(f"the timestamp of {draft.event_type} has no time zone: give it in UTC")
-    time = iso(draft.timestamp)
+    stamp = draft.timestamp.astimezone(UTC)
+    time = iso(stamp)
     metadata = canonical(dict(draft.metadata))
-    before, after = _surroundings(time, draft.event_type.value, draft.loop_id, draft.account, metadata)
-    return Prepared(draft, time, metadata, before, after)
+    before = f'{_head(draft.account, draft.event_type.value, draft.loop_id)}{metadata},"seq":'.encode()
+    return Prepared(draft, stamp, time, metadata, before)
 
 
 def restore(time: str, event_type: str, loop_id: str, account: str, metadata: str) -> Prepared:
@@ -151,11 +155,14 @@ def restore(time: str, event_type: str, loop_id: str, account: str, metadata: st
     return prepare(Draft(EventType(event_type), stamp, loop_id, json.loads(metadata), account))
 
 
+def _digest(previous: str, before: bytes, seq: int, time: str) -> str:
+    return hashlib.sha256(b'%s%s%d,"time":"%s"}' % (previous.encode(), before, seq, time.encode())).hexdigest()
+
+
 def row_digest(previous: str, row: Row) -> str:
     """Recompute the hash of a stored row."""
     seq, time, event_type, loop_id, account, metadata, _ = row
-    before, after = _surroundings(time, event_type, loop_id, account, metadata)
-    return hashlib.sha256(b"%s%s%d%s" % (previous.encode(), before, seq, after)).hexdigest()
+    return _digest(previous, f'{_head(account, event_type, loop_id)}{metadata},"seq":'.encode(), seq, time)
 
 
 def row_fault(previous_seq: int, previous: str, row: Row) -> str:

@@ -1,4 +1,5 @@
 import asyncio
+import hashlib
 import logging
 from pathlib import Path
 
@@ -125,6 +126,15 @@ async def test_a_damaged_line_is_counted_and_its_file_kept(path: Path, tmp_path:
     async with opened(after) as journal:
         assert (await merges(journal))[1] == {"merged": [], "refused": [], "damaged": 1, "already": 0}
     assert not fallback(after).exists()
+
+
+async def test_a_fallback_record_of_another_version_keeps_no_engine_from_starting(path: Path) -> None:
+    body = b'{"drafts":[["2026-03-02T08:00:00.000000Z","of_the_future","L1","a","{}"]],"id":"0-1"}'
+    line = hashlib.sha256(body).hexdigest().encode() + b" " + body + b"\n"
+    fallback(path).write_bytes(line)
+    async with opened(path) as journal:
+        assert (await merges(journal))[0]["damaged"] == 1
+    assert path.with_name("journal.fallback.damaged-1").read_bytes() == line
 
 
 async def test_a_refusal_in_time_is_raised_and_a_late_one_is_logged(
