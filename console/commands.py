@@ -234,7 +234,7 @@ class Zoom(Command):
 class StartEngine(Command):
     """Start the engine again after it was told to stop."""
 
-    name, key, title = "start", "s", "Start engine"
+    name, key, title = "start", "s", "Start"
 
     def here(self, context: Context) -> bool:
         return context.view.phase is Phase.STOPPED

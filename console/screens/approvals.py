@@ -76,7 +76,7 @@ class ApprovalsScreen(ConsoleScreen):
             return [(Piece(" No signal matches the filter. Press esc to see all.", "dim"),)]
         return [
             (Piece(" No signal waits for a decision.", "strong"),),
-            (Piece(" New ones appear here. Press 2 for positions, 4 for what happened, ? for all keys.", "dim"),),
+            (Piece(" New ones appear here. Press 2 for positions, 4 for events, ? for all keys.", "dim"),),
         ]
 
     def _detail(self, view: View) -> tuple[Line, ...]:

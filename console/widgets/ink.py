@@ -66,12 +66,13 @@ class Ink(Widget):
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id, classes=classes)
         self.lines: tuple[Line, ...] = ()
+        self.add_class("-empty")
 
     def show(self, lines: Sequence[Line]) -> None:
         """Replace the lines; draws only what differs, from the first column that does."""
         before, self.lines = self.lines, tuple(lines)
         if len(before) != len(self.lines):
-            self.display = bool(self.lines)
+            self.set_class(not self.lines, "-empty")
             self.refresh(layout=True)
             return
         for y, (old, new) in enumerate(zip(before, self.lines, strict=True)):

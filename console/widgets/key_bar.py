@@ -28,18 +28,18 @@ class KeyBar(Ink):
 
     def show_hints(self, hints: list[Hint]) -> None:
         """Replace the entries."""
+        texts = [f"{hint.key} {hint.label if hint.available else f'({hint.label})'}" for hint in hints]
+        wide = sum(cell_len(text) + 2 for text in texts) <= self.size.width
+        gap, column = (2 if wide else 1), 1
         line: list[Piece] = [Piece(" ")]
         self._spots = []
-        column = 1
-        for hint in hints:
-            width = cell_len(hint.key) + 1 + cell_len(hint.label)
-            self._spots.append((column, column + width, hint.action))
-            line += (
-                [Piece(hint.key, "strong"), Piece(f" {hint.label}  ", "key")]
-                if hint.available
-                else [Piece(f"{hint.key} ({hint.label})  ", "dim")]
-            )
-            column += width + 2 + (0 if hint.available else 2)
+        for hint, text in zip(hints, texts, strict=True):
+            self._spots.append((column, column + cell_len(text), hint.action))
+            column += cell_len(text) + gap
+            if hint.available:
+                line += [Piece(hint.key, "strong"), Piece(text[len(hint.key) :] + " " * gap, "key")]
+            else:
+                line.append(Piece(text + " " * gap, "dim"))
         self.show([tuple(line)])
 
     async def on_click(self, event: events.Click) -> None:
