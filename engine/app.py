@@ -40,6 +40,8 @@ from engine.target import EngineTarget
 EXIT_FAILED = 1
 EXIT_SETTINGS = 2
 EXIT_ALREADY_RUNNING = 75
+_LOCK_SECONDS = 2.0
+"""An engine that was told to stop may need a moment to end."""
 _log = logging.getLogger(__name__)
 
 
@@ -54,7 +56,7 @@ def run(profile: str, settings: Settings) -> int:
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     lock = filelock.FileLock(folder / "engine.lock")
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=_LOCK_SECONDS)
     except filelock.Timeout:
         print(f"an engine runs already for profile {profile!r} ({folder})", file=sys.stderr)  # noqa: T201
         return EXIT_ALREADY_RUNNING

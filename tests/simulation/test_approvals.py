@@ -1,5 +1,6 @@
 """What an approval may and may not do."""
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,8 @@ import pytest
 
 from engine.approvals import Refused
 from engine.control import messages as wire
+from engine.orders import intent_of
+from engine.paper.terminal import PaperTerminal, TerminalConfig
 from engine.signals import SignalState
 from engine.state import EngineMode
 from tests.simulation.virtual import run_virtual
@@ -130,8 +133,6 @@ def test_the_claim_is_refused_when_the_mode_has_changed_in_the_journal(tmp_path:
         engine = made.engine
         signal = await engine.book.approve((await engine.proposals.take(made.buy())).id, 1, operator="t", origin="t")
         spec = await engine.specs.get("EURUSD")
-        from engine.orders import intent_of
-
         tick = engine.cycle.quotes["EURUSD"].tick
         stale = intent_of(signal, spec, tick, epoch=engine.modes.epoch, clock=engine.clock)
         await engine.modes.block(EngineMode.PAUSED, "between approval and claim")
@@ -141,10 +142,28 @@ def test_the_claim_is_refused_when_the_mode_has_changed_in_the_journal(tmp_path:
     in_world(tmp_path, session)
 
 
+def test_the_journal_itself_refuses_to_claim_what_has_expired(tmp_path: Path) -> None:
+    async def session(made: World) -> None:
+        engine = made.engine
+        await engine.modes.block(EngineMode.PAUSED, "so that the loop leaves it alone")
+        await engine.modes.resume("go on")
+        signal = await engine.proposals.take(made.buy(expires_seconds=2.0))
+        approved = await engine.book.approve(signal.id, 1, operator="t", origin="t")
+        engine.book._deadlines[signal.id] = float("inf")  # the monotonic check is out of the way
+        faults["symbol_info"] = lambda honest, *args: None
+        await asyncio.sleep(3)
+        spec, tick = engine.specs.known("EURUSD"), engine.cycle.quotes["EURUSD"].tick
+        assert spec is not None
+        late = intent_of(approved, spec, tick, epoch=engine.modes.epoch, clock=engine.clock)
+        with pytest.raises(Refused, match="had expired"):
+            await engine.book.claim(approved, late)
+
+    faults: dict[str, Any] = {}
+    in_world(tmp_path, session, faults=faults)
+
+
 def test_pending_signals_survive_a_crash_with_their_time_running_on(tmp_path: Path) -> None:
     async def run() -> None:
-        from engine.paper.terminal import PaperTerminal, TerminalConfig
-
         terminal = PaperTerminal.open(TerminalConfig())
         async with world(tmp_path, terminal=terminal) as made:
             signal = await made.engine.proposals.take(made.buy(expires_seconds=100.0))
