@@ -28,7 +28,7 @@ def check_nothing_lost(path: Path, output: str) -> None:
     assert set(acknowledged(output)) <= stored
 
 
-@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="kill -9 is of POSIX")
+@pytest.mark.skipif(os.name != "posix", reason="kill -9 is of POSIX")
 async def test_kill_9_loses_no_acknowledged_event(path: Path) -> None:
     draws = random.Random(3)
     in_flight = 0
@@ -142,7 +142,7 @@ def test_a_disk_that_stays_full_leaves_the_closings_in_the_fallback_file(path: P
 FULL_DISK = """
 set -e
 mount -t tmpfs -o size=14m none "$1"
-"$2" -m tests.unit.journal.child "$1/journal.sqlite" urgent 1000 | sed 's/^/said /' > "$3"
+"$2" -m tests.unit.journal.child "$1/journal.sqlite" urgent 1000 > "$3"
 cp "$1"/journal.sqlite* "$4"
 """
 
@@ -152,17 +152,18 @@ def test_on_a_really_full_disk_a_thousand_closings_are_journalled(tmp_path: Path
     disk, kept, said = tmp_path / "disk", tmp_path / "kept", tmp_path / "said"
     disk.mkdir()
     kept.mkdir()
-    if subprocess.run(["unshare", "-rm", "true"], capture_output=True).returncode != 0:
+    unshare = shutil.which("unshare")
+    if unshare is None or subprocess.run([unshare, "-rm", "true"], capture_output=True).returncode != 0:
         pytest.skip("this machine lets nobody have a mount namespace")
     done = subprocess.run(
-        ["unshare", "-rm", "sh", "-c", FULL_DISK, "sh", str(disk), sys.executable, str(said), str(kept)],
+        [unshare, "-rm", "sh", "-c", FULL_DISK, "sh", str(disk), sys.executable, str(said), str(kept)],
         cwd=ROOT,
         capture_output=True,
         text=True,
         timeout=100,
     )
     assert done.returncode == 0, done.stderr
-    output = said.read_text().replace("said ", "")
+    output = said.read_text()
     assert "disk is full" in output
     assert output.count("urgent ") == 1000
     check_nothing_lost(kept / "journal.sqlite", output)
