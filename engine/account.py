@@ -10,7 +10,7 @@ import random
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
-from engine.approvals import SignalBook
+from engine.approvals import Refused, SignalBook
 from engine.broker.base import Account, Broker, MarginMode, Sweep
 from engine.clock import Clock
 from engine.config import Settings
@@ -21,7 +21,7 @@ from engine.flatten import Flattener, FlattenReport
 from engine.guards.base import Verdict
 from engine.guards.drawdown import DrawdownState
 from engine.intake.proposals import Proposal, Proposals
-from engine.journal import Journal
+from engine.journal import Journal, JournalError
 from engine.loop import TradingLoop
 from engine.modes import Modes
 from engine.observer import PositionObserver
@@ -97,9 +97,8 @@ class AccountEngine:
             self.specs,
             self.recorder,
             account=(account.login, account.server),
-            unresolved=lambda: [
-                f"signal {signal.id}" for signal in self.book.unresolved() if not signal.presumed_absent
-            ],
+            unresolved=lambda: self._unknown_orders(presumed_absent=False),
+            presumed_absent=lambda: self._unknown_orders(presumed_absent=True),
         )
         self.cycle: GuardCycle
         self.market_finished = market_finished
@@ -220,15 +219,16 @@ class AccountEngine:
         specs_due = reconcile_due = 0.0
         while True:
             now = self.clock.monotonic()
-            if self.journal.failure is None:
+            try:
                 await self.book.expire_due()
                 if now >= reconcile_due:
                     reconcile_due = now + _RECONCILE_SECONDS
                     connected = self.cycle.reading.validity is Validity.VALID
                     await self.executor.reconcile(connected=connected)
-                if self._strategy is not None and self.modes.mode is EngineMode.RUNNING:
-                    for proposal in self._strategy(self):
-                        await self.proposals.take(proposal)
+                await self._ask_strategy()
+            except (Refused, JournalError) as refusal:
+                # Refused: a signal moved on by itself. A failed journal is shown and blocks entries; guards go on.
+                _log.warning("%s", refusal)
             missing = [name for name in self.symbols() if self.specs.known(name) is None]
             if now >= specs_due:
                 specs_due = now + _SPECS_SECONDS
@@ -236,6 +236,12 @@ class AccountEngine:
             for error in await self.specs.refresh_all(missing):
                 _log.warning("%s", error)
             await asyncio.sleep(HOUSEKEEPING_SECONDS)
+
+    async def _ask_strategy(self) -> None:
+        if self._strategy is None or self.modes.mode is not EngineMode.RUNNING:
+            return
+        for proposal in self._strategy(self):
+            await self.proposals.take(proposal)
 
     def symbols(self) -> tuple[str, ...]:
         """The symbols whose quotes are read: the profile's, and those of positions and open signals."""
@@ -309,6 +315,10 @@ class AccountEngine:
         await self.flattener.run(report, sweep if self.cycle.reading.validity is Validity.VALID else None)
         await self.modes.halt()
         return report
+
+    def _unknown_orders(self, *, presumed_absent: bool) -> list[str]:
+        unknown = self.book.unresolved()
+        return [f"signal {signal.id}" for signal in unknown if signal.presumed_absent is presumed_absent]
 
     async def _flatten_for_guard(self, reason: str) -> int:
         report = await asyncio.shield(self.flatten(reason, operator="drawdown guard", origin="engine"))

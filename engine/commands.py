@@ -59,6 +59,9 @@ async def _dispatch(
 ) -> tuple[str, dict[str, str]]:
     match action:
         case Approve():
+            refusal = engine.entry_refusal(engine.book.get(action.signal).symbol)
+            if refusal:
+                raise Refused(f"not approved, it still waits: {refusal}")
             signal = await engine.book.approve(action.signal, action.version, **who)
             engine.loop.wake()
             return f"approved {_name(signal)}", {"signal": signal.id}
@@ -82,6 +85,7 @@ async def _dispatch(
             return f"signal {signal.id} waits for approval", {"signal": signal.id}
         case Pause():
             if engine.modes.mode is EngineMode.PAUSED:
+                await engine.modes.insist_on_pause()
                 return "entries are blocked already", {}
             await engine.modes.block(EngineMode.PAUSED, reason or "paused by the operator", **who)
             return "paused: entries are blocked, closing works on", {}

@@ -147,7 +147,8 @@ class GuardCycle:
         return self.reading
 
     def _valid(self, state: DrawdownState) -> None:
-        self.last_valid = self.reading
+        shown = self.last_valid.positions if self.reading.positions is None else self.reading.positions
+        self.last_valid = replace(self.reading, positions=shown)
         self.last_valid_at = self.reading.at
         self._evaluated_utc = self._clock.utc()
         equity = self.reading.equity

@@ -77,6 +77,7 @@ class Flattener:
         *,
         account: tuple[int, str],
         unresolved: Callable[[], list[str]],
+        presumed_absent: Callable[[], list[str]],
     ) -> None:
         self._broker = broker
         self._specs = specs
@@ -84,6 +85,7 @@ class Flattener:
         self._clock = recorder.clock
         self._account = account
         self._unresolved = unresolved
+        self._presumed_absent = presumed_absent
         self._tickets: dict[int, TicketState] = {}
         self._identifiers: set[int] = set()
         self.report: FlattenReport | None = None
@@ -237,7 +239,9 @@ class Flattener:
     async def _finish(self, report: FlattenReport) -> None:
         report.finished_at = self._clock.utc()
         report.state = FlattenState.FLAT
-        report.statement = f"flat, confirmed by the broker at {report.finished_at:%H:%M:%S} UTC"
+        absent = self._presumed_absent()
+        doubt = f"; presumed absent, for the operator to settle: {', '.join(absent)}" if absent else ""
+        report.statement = f"flat, confirmed by the broker at {report.finished_at:%H:%M:%S} UTC{doubt}"
         await self._recorder.urgent(
             self._recorder.draft(
                 EventType.FLATTEN_FINISHED,

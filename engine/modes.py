@@ -44,7 +44,7 @@ class Modes:
 
     def block(self, mode: EngineMode, reason: str, **who: str) -> Coroutine[Any, Any, None]:
         """Go to PAUSED or FLATTENING: here and now in memory. Await the result for the gateways and the record."""
-        change = self._change(mode, reason, self.state.epoch + 1, **who)
+        change, self.state = self._change(mode, reason, **who)
         return self._announce(change)
 
     async def _announce(self, change: Draft) -> None:
@@ -53,31 +53,45 @@ class Modes:
 
     async def halt(self) -> None:
         """The flatten has reported: FLATTENING to HALTED, for the reason that the flatten had."""
-        await self._recorder.urgent(self._change(EngineMode.HALTED, self.state.halt_reason, self.state.epoch))
+        change, self.state = self._change(EngineMode.HALTED, self.state.halt_reason)
+        await self._recorder.urgent(change)
 
     async def resume(self, reason: str, **who: str) -> None:
         """PAUSED to RUNNING, once the journal has it. Raises Conflict or JournalError; then nothing has changed."""
         before = self.state
-        change = self._change(EngineMode.RUNNING, reason, before.epoch + 1, **who)
-        self.state = before
+        change, after = self._change(EngineMode.RUNNING, reason, **who)
         await self._recorder.journal.append(change)
-        self.state = replace(before, mode=EngineMode.RUNNING, epoch=before.epoch + 1)
-        await self._broker.raise_epoch(self.state.epoch)
+        await self._unblocked(before, after)
 
     async def reset(self, equity: float, reason: str, **who: str) -> None:
         """HALTED to PAUSED with the peak restarting at `equity`, in one record. Raises Conflict or JournalError."""
         before = self.state
-        change = self._change(EngineMode.PAUSED, reason, before.epoch + 1, **who)
-        after, self.state = self.state, before
+        change, after = self._change(EngineMode.PAUSED, reason, **who)
         baseline = self._recorder.draft(EventType.PEAK_RESET, equity=equity, reason=reason, **who)
         events = await self._recorder.journal.append(change, baseline)
-        self.state = replace(after, baseline_seq=events[1].seq, baseline_equity=equity)
+        await self._unblocked(before, replace(after, baseline_seq=events[1].seq, baseline_equity=equity))
+
+    async def insist_on_pause(self) -> None:
+        """Pause once more: a resume that is just being written does not win over it."""
+        self.state = replace(self.state, epoch=self.state.epoch + 1)
         await self._broker.raise_epoch(self.state.epoch)
 
-    def _change(self, mode: EngineMode, reason: str, epoch: int, **who: str) -> Draft:
+    async def _unblocked(self, before: AccountState, after: AccountState) -> None:
+        """Take over what the journal now has; what blocked while it was being written stands."""
+        overtaken, mode = self.state is not before, self.state.mode
+        if not overtaken or mode is EngineMode.PAUSED:
+            self.state = replace(after, epoch=max(self.state.epoch, after.epoch))
+            await self._broker.raise_epoch(self.state.epoch)
+        else:
+            self.state = replace(self.state, baseline_seq=after.baseline_seq, baseline_equity=after.baseline_equity)
+        if overtaken and mode is EngineMode.PAUSED:
+            await self.block(EngineMode.PAUSED, "paused while it was being resumed")
+
+    def _change(self, mode: EngineMode, reason: str, **who: str) -> tuple[Draft, AccountState]:
+        """The record of a change to `mode` and the state after it. Every change begins a new epoch."""
         before = self.state
         check_transition(before.mode, mode)
         halted = mode in (EngineMode.FLATTENING, EngineMode.HALTED)
-        self.state = replace(before, mode=mode, epoch=epoch, halt_reason=reason if halted else "")
-        details: dict[str, Any] = {"from": before.mode, "to": mode, "epoch": epoch, "reason": reason}
-        return self._recorder.draft(EventType.MODE_CHANGED, halt_reason=self.state.halt_reason, **details, **who)
+        after = replace(before, mode=mode, epoch=before.epoch + 1, halt_reason=reason if halted else "")
+        details: dict[str, Any] = {"from": before.mode, "to": mode, "epoch": after.epoch, "reason": reason}
+        return self._recorder.draft(EventType.MODE_CHANGED, halt_reason=after.halt_reason, **details, **who), after

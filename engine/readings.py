@@ -50,11 +50,20 @@ NO_READING = AccountReading(Validity.NONE, "no reading yet", -math.inf, None, No
 def judge(sweep: Sweep, *, login: int, server: str, at: float) -> AccountReading:
     """Judge a sweep of the account `login` on `server` that was asked for at `at` (monotonic seconds)."""
     validity, reason = _judgement(sweep, login, server)
-    account, positions = sweep.account, sweep.positions
+    account, positions = sweep.account, _readable(sweep.positions)
     by_positions = None
     if account is not None and positions is not None:
         by_positions = account.balance + account.credit + sum(item.profit + item.swap for item in positions)
     return AccountReading(validity, reason, at, account, positions, by_positions)
+
+
+def _readable(positions: tuple[Position, ...] | None) -> tuple[Position, ...] | None:
+    """The positions, or None when a number in one of them is not finite: they could not be read then."""
+    for item in positions or ():
+        numbers = (item.volume, item.price_open, item.price_current, item.sl, item.tp, item.profit, item.swap)
+        if not all(map(math.isfinite, numbers)):
+            return None
+    return positions
 
 
 def _judgement(sweep: Sweep, login: int, server: str) -> tuple[Validity, str]:

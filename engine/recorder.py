@@ -4,6 +4,7 @@ What raises risk waits for its commit; what lowers risk goes through `urgent`, w
 """
 
 import asyncio
+import math
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -52,9 +53,11 @@ class Recorder:
 
 
 def _cleaned(value: Any) -> Any:
-    """Text from outside (comments, symbols, rejections, notes) is made safe before it is stored."""
+    """What comes from outside is made safe before it is stored: text is data, a number that is none is text."""
     if isinstance(value, str):
         return plain(value, 2000)
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
     if isinstance(value, dict):
         return {key: _cleaned(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

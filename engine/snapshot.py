@@ -9,6 +9,7 @@ from engine.control import messages as wire
 from engine.guards.drawdown import floor_of
 from engine.heartbeat import HeartbeatMetrics
 from engine.orders import drift_points, money_at_risk
+from engine.readings import Validity
 from engine.signals import Signal, SignalState, is_ours
 from engine.state import EngineMode
 from engine.text import plain
@@ -73,6 +74,8 @@ def _notices(engine: AccountEngine) -> list[str]:
     cycle = engine.cycle
     if cycle.blind:
         notices.append(f"BLIND: no valid account reading; entries are blocked ({plain(cycle.reading.reason)})")
+    elif cycle.reading.validity is Validity.VALID and cycle.reading.positions is None:
+        notices.append("POSITIONS CANNOT BE READ: those shown are from before; the account itself is read")
     if engine.journal.failure is not None:
         notices.append(f"JOURNAL FAILED: no new orders until a restart ({engine.journal.failure})")
     if cycle.guard_error is not None:

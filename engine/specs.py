@@ -1,5 +1,8 @@
 """The trading conditions of the symbols in use, kept at hand so that a close never waits to read them."""
 
+import math
+from dataclasses import astuple
+
 from engine.broker.base import Broker, BrokerError, SymbolSpec
 
 
@@ -21,6 +24,8 @@ class SpecBook:
     async def refresh(self, symbol: str) -> SymbolSpec:
         """Read the conditions now. Raises BrokerError; then the ones known before stay."""
         spec = await self._broker.symbol(symbol)
+        if not all(math.isfinite(value) for value in astuple(spec) if isinstance(value, float)):
+            raise BrokerError("symbol_info", -1, f"{symbol}: a condition that is not a finite number")
         self._specs[symbol] = spec
         return spec
 

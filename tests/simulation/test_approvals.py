@@ -117,7 +117,11 @@ def test_while_paused_an_approved_signal_is_blocked_and_nothing_is_sent(tmp_path
     async def session(made: World) -> None:
         assert (await made.command(wire.Pause(), "lunch")).accepted
         signal = await made.engine.proposals.take(made.buy())
-        assert (await made.approve(signal)).accepted
+        refused = await made.approve(signal)
+        assert not refused.accepted
+        assert "still waits" in refused.message
+        await made.engine.book.approve(signal.id, 1, operator="t", origin="t")
+        made.engine.loop.wake()
         await made.until(lambda: not made.engine.book.all())
         assert "PAUSED" in (await made.events("signal_blocked"))[0]["reason"]
         assert opened_volume(made.terminal) == {}

@@ -74,7 +74,10 @@ def test_what_forbids_trading_is_shown_and_blocks_entries(
             await made.until(lambda: made.engine.trading_refusal() is not None)
             assert any("CANNOT TRADE" in notice and words in notice for notice in made.target.snapshot().engine.notices)
             signal = await made.engine.proposals.take(made.buy())
-            await made.approve(signal)
+            refused = await made.approve(signal)
+            assert words in refused.message
+            await made.engine.book.approve(signal.id, 1, operator="t", origin="t")
+            made.engine.loop.wake()
             await made.until(lambda: not made.engine.book.all())
             assert words in (await made.events("signal_blocked"))[0]["reason"]
 

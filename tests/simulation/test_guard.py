@@ -72,10 +72,12 @@ def test_a_new_peak_is_found_again_after_a_crash(tmp_path: Path) -> None:
         async with world(tmp_path, terminal=terminal) as made:
             await made.bought(volume=0.5, distance=0.05)
             await made.until(lambda: made.engine.cycle.committed_peak > 10_000.0, 40_000.0)
+            await made.until(lambda: made.engine.cycle.reading.equity < made.engine.cycle.committed_peak - 5, 40_000.0)
             peak = made.engine.cycle.guard.state.peak
             await made.crash()
         async with world(tmp_path, terminal=terminal) as again:
-            assert again.engine.cycle.guard.state.peak >= peak
+            assert again.engine.cycle.reading.equity < peak
+            assert again.engine.cycle.guard.state.peak == peak
         terminal.shutdown()
 
     run_virtual(run())

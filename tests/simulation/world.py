@@ -141,7 +141,7 @@ async def world(
         module = Faulty(PaperClient.in_process(market), faults if faults is not None else {})
         return connect_in_process(module, {}, before=advance, after=after)
 
-    journal = Journal(folder / "journal.db", schema=SCHEMA, project=project, threaded=False)
+    journal = Journal(folder / "journal.db", schema=SCHEMA, project=project, threaded=False, clock=clock)
     await journal.open()
     gateways = Gateways(spawn, clock, chosen.gateway, lambda change: None)
     await gateways.start()

@@ -1,0 +1,89 @@
+"""A journal that cannot be written: nothing new is opened, everything can still be closed, and nothing is forgotten."""
+
+import asyncio
+from pathlib import Path
+
+from engine.control import messages as wire
+from engine.journal import verify
+from engine.paper.terminal import PaperTerminal, TerminalConfig
+from engine.projection import SCHEMA, project
+from engine.state import EngineMode
+from tests.simulation.virtual import run_virtual
+from tests.simulation.world import opened_volume, world
+from tests.unit.journal.test_failure import break_on
+
+
+def test_a_failed_journal_blocks_entries_but_not_the_flatten_and_the_halt_survives_the_restart(tmp_path: Path) -> None:
+    async def run() -> None:
+        terminal = PaperTerminal.open(TerminalConfig())
+        async with world(tmp_path, terminal=terminal) as made:
+            await made.bought()
+            signal = await made.engine.proposals.take(made.buy())
+            failing = break_on(made.journal, "COMMIT")
+            refused = await made.approve(signal)
+            assert not refused.accepted
+            await made.until(lambda: made.journal.failure is not None)
+            assert failing.failures
+            assert any("JOURNAL FAILED" in notice for notice in made.target.snapshot().engine.notices)
+            assert "journal failed" in (made.engine.entry_refusal("EURUSD") or "")
+            other = await made.command(wire.AddSignal(symbol="EURUSD", side="buy", volume=0.1, sl=1.0, tp=2.0))
+            assert not other.accepted
+            await asyncio.sleep(5)
+            assert (await made.command(wire.Flatten(), "the disk is gone")).accepted
+            await made.until(lambda: made.engine.modes.mode is EngineMode.HALTED)
+            assert made.engine.cycle.reading.positions == ()
+            await made.crash()
+        assert (tmp_path / "journal.db").exists()
+        async with world(tmp_path, terminal=terminal) as again:
+            assert again.engine.modes.mode is EngineMode.HALTED
+            assert again.target.snapshot().engine.halt_reason == "the disk is gone"
+            assert len(opened_volume(terminal)) == 1
+            assert "flatten_finished" in [event["kind"] for event in await again.events()]
+        report = verify(tmp_path / "journal.db", schema=SCHEMA, project=project)
+        assert report.ok, report.problem
+        terminal.shutdown()
+
+    run_virtual(run())
+
+
+def test_a_pause_that_comes_while_a_resume_is_written_stands(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with world(tmp_path) as made:
+            assert (await made.command(wire.Pause())).accepted
+            append = made.journal.append
+
+            async def slow(*drafts):  # type: ignore[no-untyped-def]  # as the journal's own
+                await asyncio.sleep(1)
+                return await append(*drafts)
+
+            made.journal.append = slow  # type: ignore[method-assign]  # a slow disk
+            resuming = asyncio.create_task(made.command(wire.Resume()))
+            await asyncio.sleep(0.5)
+            assert (await made.command(wire.Pause())).accepted
+            await resuming
+            assert made.engine.modes.mode is EngineMode.PAUSED
+            made.journal.append = append  # type: ignore[method-assign]
+            modes = [event["to"] for event in await made.events("mode_changed")]
+            assert modes == ["PAUSED", "RUNNING", "PAUSED"]
+
+    run_virtual(run())
+
+
+def test_the_tables_can_be_built_again_from_the_events(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with world(tmp_path) as made:
+            await made.bought()
+            signal = await made.engine.proposals.take(made.buy(expires_seconds=2.0))
+            await made.command(wire.Reject(signal=signal.id, version=1))
+            await made.engine.proposals.take(made.buy(expires_seconds=2.0))
+            await asyncio.sleep(4)
+            await made.command(wire.Pause())
+            await made.command(wire.Resume())
+            await made.command(wire.Flatten())
+            await made.until(lambda: made.engine.modes.mode is EngineMode.HALTED)
+            await made.command(wire.Reset(), "again")
+
+    run_virtual(run())
+    report = verify(tmp_path / "journal.db", schema=SCHEMA, project=project)
+    assert report.ok, report.problem
+    assert report.events > 20
