@@ -7,7 +7,6 @@ trading; everything the operator can do is a class in commands.py.
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.app import App, SystemCommand
@@ -20,6 +19,7 @@ from console.link import Link, LinkChanged, Question, SnapshotArrived, Told
 from console.screens import opener
 from console.screens.base import Answer, ConsoleScreen, Painted
 from console.state import Phase, Row, View
+from console.styling import styles_dir
 from console.text import plain
 
 if TYPE_CHECKING:
@@ -28,13 +28,6 @@ if TYPE_CHECKING:
     from engine.control.messages import Action, Snapshot
 
 PAINTS_PER_SECOND = 4
-
-
-def styles_dir() -> Path:
-    """The folder of the .tcss files: beside the package's modules when installed, beside the package in the source."""
-    package = Path(__file__).parent
-    installed = package / "styles"
-    return installed if installed.is_dir() else package.parent / "styles"
 
 
 class Console(App[int]):

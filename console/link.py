@@ -5,7 +5,7 @@ touches no widget, and it never starts an engine again that was told to stop.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 from importlib import import_module
@@ -62,7 +62,7 @@ class ConsoleClient(Protocol):
         """Ask the engine to act."""
         ...
 
-    def stream(self, after: int | None = None) -> AsyncIterator["StreamMessage"]:
+    def stream(self, after: int | None = None) -> AsyncGenerator["StreamMessage", None]:
         """Snapshots and events until the connection ends."""
         ...
 
@@ -110,6 +110,7 @@ class Link:
     def __init__(self, attach: Attach) -> None:
         self._attach = attach
         self._client: ConsoleClient | None = None
+        self._was_up = False
         self._wanted = asyncio.Event()
 
     def start_again(self) -> None:
@@ -134,21 +135,22 @@ class Link:
                 continue
             except (ControlError, EngineUnreachable, OSError) as error:
                 said = str(error) or type(error).__name__
-            finally:
-                was_up, self._client = self._client is not None, None
-            delay = FIRST_RETRY_SECONDS if was_up else min(2 * delay, LONGEST_RETRY_SECONDS)
+            delay = FIRST_RETRY_SECONDS if self._was_up else min(2 * delay, LONGEST_RETRY_SECONDS)
+            self._was_up = False
             post(LinkChanged(Phase.DISCONNECTED, f"{said}; trying again every {delay:g} s"))
             await asyncio.sleep(delay)
 
     async def _follow(self, client: ConsoleClient, post: Callable[[Message], object]) -> None:
         post(SnapshotArrived(await client.snapshot()))
-        self._client = client
+        self._client, self._was_up = client, True
         post(LinkChanged(Phase.CONNECTED))
-        stream = client.stream()
-        async with aclosing(stream) as messages:  # type: ignore[type-var]
-            async for message in messages:
-                if message.snapshot is not None:
-                    post(SnapshotArrived(message.snapshot))
+        try:
+            async with aclosing(client.stream()) as messages:
+                async for message in messages:
+                    if message.snapshot is not None:
+                        post(SnapshotArrived(message.snapshot))
+        finally:
+            self._client = None
 
     async def ask(self, question: Question) -> tuple[object, str]:
         """The engine's answer, and why there is none: one of the two is empty."""

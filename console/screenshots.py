@@ -8,7 +8,7 @@ import asyncio
 import math
 import random
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
@@ -148,7 +148,7 @@ class RecordedSession:
         self._changed.set()
         return CommandResult(id="recorded", accepted=True, message="flattening")
 
-    async def stream(self, after: int | None = None) -> AsyncIterator[StreamMessage]:
+    async def stream(self, after: int | None = None) -> AsyncGenerator[StreamMessage, None]:
         """The moments that follow."""
         while True:
             await self._changed.wait()

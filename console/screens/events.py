@@ -7,7 +7,7 @@ from textual.app import ComposeResult
 
 from console.describe import event_detail
 from console.screens.base import Answer, ConsoleScreen
-from console.state import Line, Piece, View
+from console.state import Line, Phase, Piece, View
 from console.widgets.event_log import EventLog
 from console.widgets.ink import Ink
 
@@ -47,6 +47,8 @@ class EventsScreen(ConsoleScreen):
         log = self.main()
         if view.snapshot is not None:
             log.show(view.snapshot.seq)
+            if self._problem and view.phase is Phase.CONNECTED:
+                log.want(again=True)
             if self.filter_text and self._matched != (self.filter_text, log.last_seq):
                 self._match_again()
         self.query_one("#empty", Ink).show([] if log.count else self._empty(view))

@@ -117,8 +117,10 @@ class EventLog(ScrollView, can_focus=True):
 
     def want(self, *, again: bool = False) -> None:
         """Ask for what is drawn here and not held. `again`: what was asked before will not come."""
-        top = self.scroll_offset.y
-        lines = range(top, min(top + self.size.height, self.count))
+        # While following, the scroll to the end may still be waiting for the layout.
+        height = self.size.height
+        top = max(0, self.count - height) if self.following else self.scroll_offset.y
+        lines = range(top, min(top + height, self.count))
         missing = [seq for line in lines if (seq := self._seq(line)) not in self._events]
         windows: list[tuple[int, int]] = []
         for seq in missing:

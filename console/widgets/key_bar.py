@@ -29,7 +29,7 @@ class KeyBar(Ink):
     def show_hints(self, hints: list[Hint]) -> None:
         """Replace the entries."""
         texts = [f"{hint.key} {hint.label if hint.available else f'({hint.label})'}" for hint in hints]
-        wide = sum(cell_len(text) + 2 for text in texts) <= self.size.width
+        wide = sum(cell_len(text) + 2 for text in texts) < self.app.size.width
         gap, column = (2 if wide else 1), 1
         line: list[Piece] = [Piece(" ")]
         self._spots = []

@@ -1,7 +1,7 @@
 """An engine that a test plays by hand: it says what it is told to say and records what is asked of it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Any, Self
@@ -235,7 +235,7 @@ class FakeEngine:
             raise self.problem
         return self.reply(action)
 
-    async def stream(self, after: int | None = None) -> AsyncIterator[StreamMessage]:
+    async def stream(self, after: int | None = None) -> AsyncGenerator[StreamMessage, None]:
         while True:
             said = await self._queue.get()
             if isinstance(said, Exception):

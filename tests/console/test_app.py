@@ -4,11 +4,12 @@ import asyncio
 
 import pytest
 
-from console.app import Console, styles_dir
+from console.app import Console
 from console.screens.base import ConsoleScreen
 from console.screens.flatten import FlattenDialog
 from console.screens.quit import QuitDialog
 from console.state import Phase
+from console.styling import styles_dir
 from engine.control.errors import ControlError, EngineStopped, EngineUnreachable
 from engine.control.messages import Action, Approve, CommandResult, Flatten, Pause, Reject, Resume, Stop
 from tests.console.fake import (
