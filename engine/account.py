@@ -263,8 +263,8 @@ class AccountEngine:
 
     # what may be opened, and how everything is closed
 
-    def entry_refusal(self, symbol: str) -> str | None:
-        """Why nothing may be opened on a symbol now; None when it may."""
+    def entry_refusal(self) -> str | None:
+        """Why nothing may be opened now, on any symbol; None when it may."""
         if self.modes.mode is not EngineMode.RUNNING:
             return f"the engine is {self.modes.mode}"
         if self.journal.failure is not None:

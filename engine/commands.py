@@ -59,7 +59,8 @@ async def _dispatch(
 ) -> tuple[str, dict[str, str]]:
     match action:
         case Approve():
-            refusal = engine.entry_refusal(engine.book.get(action.signal).symbol)
+            symbol = engine.book.get(action.signal).symbol
+            refusal = engine.entry_refusal() or engine.executor.blocks(symbol)
             if refusal:
                 raise Refused(f"not approved, it still waits: {refusal}")
             signal = await engine.book.approve(action.signal, action.version, **who)

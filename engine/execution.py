@@ -41,8 +41,8 @@ class Evidence:
 class Executor:
     """Executes approved signals on one account.
 
-    `gate` returns why nothing may be opened on a symbol now, or None; it is asked before the claim and before each
-    try. `epoch` returns the entry epoch.
+    `gate` returns why nothing may be opened now, or None; it is asked before the claim and before each further try.
+    `epoch` returns the entry epoch.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Executor:
         book: SignalBook,
         recorder: Recorder,
         *,
-        gate: Callable[[str], str | None],
+        gate: Callable[[], str | None],
         epoch: Callable[[], int],
         deviation_points: int,
         settle_seconds: float,
@@ -77,7 +77,7 @@ class Executor:
 
     async def execute(self, signal: Signal) -> Signal:
         """Execute an approved signal and return it as it then stands. Raises BrokerError only before the claim."""
-        refusal = self._gate(signal.symbol) or self.blocks(signal.symbol)
+        refusal = self._gate() or self.blocks(signal.symbol)
         if refusal:
             return await self._block(signal, refusal)
         epoch = self._epoch()
@@ -119,7 +119,7 @@ class Executor:
                 case Outcome.UNKNOWN:
                     return await self._unknown(signal, said)
                 case Outcome.RETRY if attempt < MAX_TRIES:
-                    refusal = self._gate(signal.symbol)
+                    refusal = self._gate()
                     if refusal:
                         return await self._fail(signal, f"{said}; not tried again: {refusal}")
                     await self._recorder.record(

@@ -97,7 +97,9 @@ def test_an_unknown_order_that_never_appears_is_presumed_absent_and_left_to_the_
             early = await made.command(wire.Reject(signal=signal.id, version=signal.version))
             assert not early.accepted
             other = await made.engine.proposals.take(made.buy())
-            assert (await made.approve(other)).accepted
+            assert "not known" in (await made.approve(other)).message
+            await made.engine.book.approve(other.id, 1, operator="t", origin="t")
+            made.engine.loop.wake()
             await made.until(lambda: len(made.engine.book.all()) == 1)
             assert "not known" in (await made.events("signal_blocked"))[0]["reason"]
             await asyncio.sleep(80)

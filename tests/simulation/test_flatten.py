@@ -287,3 +287,16 @@ def test_reset_is_refused_unless_the_account_is_seen_flat(tmp_path: Path) -> Non
             assert (await made.command(wire.Reset(), "flat now")).accepted
 
     run_virtual(run())
+
+
+def test_reset_in_the_moment_before_a_refill_is_noticed_is_refused_too(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with world(tmp_path) as made:
+            await flattened(made)
+            made.engine._something_is_open = lambda: False  # type: ignore[method-assign]  # it has not been noticed yet
+            foreign_position(made.terminal)
+            await made.until(lambda: made.engine.cycle.reading.positions)
+            refused = await made.command(wire.Reset(), "flat, I think")
+            assert "not flat: 1 positions" in refused.message
+
+    run_virtual(run())
