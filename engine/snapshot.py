@@ -49,12 +49,7 @@ def snapshot(engine: AccountEngine, *, profile: str, started_at: datetime, gatew
             notices=_notices(engine),
         ),
         account=_account(engine),
-        reading=wire.ReadingView(
-            validity=wire.Validity(cycle.reading.validity),
-            age_seconds=max(0.0, now - cycle.last_valid_at),
-            reason=plain(cycle.reading.reason),
-            blind=cycle.blind,
-        ),
+        reading=_reading(engine, now),
         drawdown=_drawdown(engine, now),
         gateway=gateway,
         markets=_markets(engine, now),
@@ -63,6 +58,16 @@ def snapshot(engine: AccountEngine, *, profile: str, started_at: datetime, gatew
         flatten=_flatten(engine),
         heartbeat=_heartbeat(cycle.heartbeat),
     )
+
+
+def _reading(engine: AccountEngine, now: float) -> wire.ReadingView:
+    """The reading as it may be believed now: a valid one grows stale while the broker lets the next one wait."""
+    cycle = engine.cycle
+    age = max(0.0, now - cycle.last_valid_at)
+    validity, reason = wire.Validity(cycle.reading.validity), cycle.reading.reason
+    if validity is wire.Validity.VALID and age > engine.settings.reading.stale_after_seconds:
+        validity, reason = wire.Validity.STALE, f"the broker has not answered for {age:.1f} s"
+    return wire.ReadingView(validity=validity, age_seconds=age, reason=plain(reason), blind=cycle.blind)
 
 
 def _order(signal: Signal) -> tuple[bool, datetime]:

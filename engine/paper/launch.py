@@ -20,6 +20,7 @@ _log = logging.getLogger(__name__)
 _START_SECONDS = 60.0
 _POLL_SECONDS = 0.02
 _WATCH_SECONDS = 0.5
+_TRY_AGAIN_SECONDS = 2.0
 
 
 class PaperMarket:
@@ -68,7 +69,15 @@ class PaperMarket:
             except (OSError, EOFError) as error:
                 _log.warning("the paper terminal is gone (%s): starting it again", error)
                 await self._control.close()
-                self._control = await _find_or_start(self._settings, self._folder)
+                await self._start_again()
+
+    async def _start_again(self) -> None:
+        try:
+            self._control = await _find_or_start(self._settings, self._folder)
+        except (OSError, EOFError, ValueError) as problem:
+            # TimeoutError among them. The engine is blind meanwhile; the next look tries again.
+            _log.error("the paper terminal does not start: %s", problem)
+            await asyncio.sleep(_TRY_AGAIN_SECONDS)
 
 
 async def open_paper_market(settings: PaperSettings, folder: Path) -> PaperMarket:
