@@ -1,0 +1,67 @@
+"""Ways out of the console, and what each leaves behind."""
+
+from tests.e2e.conftest import OpenScreen
+from tests.e2e.house import House
+
+ASKED = "QUIT THE CONSOLE?"
+
+
+def test_engine_left_running_is_found_by_the_next_console_and_stopped_from_it(
+    house: House, open_screen: OpenScreen
+) -> None:
+    first = open_screen(house)
+    first.shows("RUNNING", "CONNECTED")
+    engine = house.engine_pid()
+    ticket = house.open_position()["ticket"]
+
+    first.press("q")
+    first.shows(ASKED, "> Cancel: stay here")
+    first.press("Enter")
+    first.lacks(ASKED)
+    first.press("q")
+    first.shows(ASKED, "1 position open")
+    first.press("Home", "Up", "Up", "Up", "Enter")
+    assert first.exit_code() == 0
+    assert house.look()["engine"]["pid"] == engine
+
+    second = open_screen(house)
+    second.shows("RUNNING", "CONNECTED", "2 Positions (1)")
+    seen = house.look()
+    assert seen["engine"]["pid"] == engine
+    assert [position["ticket"] for position in seen["positions"]] == [ticket]
+    second.press("q")
+    second.shows(ASKED)
+    second.press("Up", "Up", "Enter")
+    assert second.exit_code() == 0
+    house.nothing_left()
+    assert "ok" in house.done("journal", "verify")
+
+
+def test_flatten_and_quit_leaves_a_flat_account_and_no_process(house: House, open_screen: OpenScreen) -> None:
+    screen = open_screen(house)
+    screen.shows("RUNNING", "CONNECTED")
+    house.open_position()
+    screen.shows("2 Positions (1)")
+    screen.press("q")
+    screen.shows(ASKED)
+    screen.press("Up", "Enter")
+    assert screen.exit_code() == 0
+    house.nothing_left()
+    house.engine()
+    seen = house.look()
+    assert seen["engine"]["mode"] == "HALTED"
+    assert seen["positions"] == []
+    assert house.events("flatten_finished")[0]["metadata"]["positions_closed"] == 1
+
+
+def test_ctrl_c_asks_and_kills_nothing(house: House, open_screen: OpenScreen) -> None:
+    screen = open_screen(house)
+    screen.shows("RUNNING", "CONNECTED")
+    before = house.processes().keys()
+    screen.press("C-c")
+    screen.shows(ASKED)
+    screen.press("C-c")
+    screen.press("Escape")
+    screen.lacks(ASKED)
+    screen.shows("RUNNING", "CONNECTED")
+    assert house.processes().keys() == before
