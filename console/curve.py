@@ -24,6 +24,10 @@ EQUITY_COLOUR, FLOOR_COLOUR, PEAK_COLOUR = 2, 1, 4
 """Numbers by which the curve's lines are told apart in plotext's output; the styles decide how they look."""
 
 
+_FRAME_ROWS = 3
+"""Rows that plotext's frame and time labels take."""
+
+
 @dataclass(frozen=True, slots=True)
 class Figures:
     """What a curve says in numbers. Money in account currency, percent from 0 to 100."""
@@ -94,8 +98,11 @@ def draw(
     low, high = min(point.low for point in curve.points), max(point.high for point in curve.points)
     top = max(high, curve.peak)
     bottom = low if zoomed else min(low, curve.floor)
-    margin = max((top - bottom) * 0.04, 10.0**-digits)
-    plot.ylim(bottom - margin, top + margin)
+    rows = height - _FRAME_ROWS
+    # The highest and the lowest level lie on whole rows, one from the edge: so curve, lines and labels agree.
+    step = max((top - bottom) / max(1, rows - 3), 10.0**-digits)
+    lowest = bottom - step
+    plot.ylim(lowest, lowest + step * (rows - 1))
     first, last = curve.points[0].start.timestamp(), curve.points[-1].start.timestamp()
     last = max(last, first + 1)
     plot.xlim(first, last)
@@ -107,7 +114,7 @@ def draw(
     for run in runs:
         times, values = _path(run)
         plot.plot(times, values, marker=dots, color=EQUITY_COLOUR)
-    plot.yticks(*_value_ticks(bottom, top, levels, digits, height))
+    plot.yticks(*_value_ticks(lowest, step, rows, levels, digits))
     plot.xticks(*_time_ticks(first, last, width))
     return _styled(Text.from_ansi(plot.build().rstrip("\n"), no_wrap=True), style)
 
@@ -123,16 +130,14 @@ def _path(run: "Sequence[EquityPoint]") -> tuple[list[float], list[float]]:
 
 
 def _value_ticks(
-    bottom: float, top: float, levels: Mapping[float, int], digits: int, height: int
+    lowest: float, step: float, rows: int, levels: Mapping[float, int], digits: int
 ) -> tuple[list[float], list[str]]:
     names = {FLOOR_COLOUR: "LIMIT", PEAK_COLOUR: "PEAK"}
-    spacing = (top - bottom) / max(2, height // 4)
     ticks = {level: f"{names[colour]} {fmt.number(level, digits)}" for level, colour in levels.items()}
-    if spacing > 0:
-        for step in range(max(2, height // 4) + 1):
-            value = bottom + step * spacing
-            if all(abs(value - taken) > 0.6 * spacing for taken in ticks):
-                ticks[value] = fmt.number(value, digits)
+    for row in range(1, rows - 1, 4):
+        value = lowest + row * step
+        if all(abs(value - level) > 1.5 * step for level in levels):
+            ticks[value] = fmt.number(value, digits)
     return list(ticks), list(ticks.values())
 
 

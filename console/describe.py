@@ -7,6 +7,8 @@ where it is drawn.
 import textwrap
 from typing import TYPE_CHECKING, Any
 
+from rich.cells import cell_len
+
 from console import format as fmt
 from console.state import Line, Phase, Piece, Tone, View, connection, data_age, flatten_words, pending, tone_of
 from console.text import plain
@@ -31,8 +33,12 @@ def header(view: View, width: int) -> tuple[Line, Line]:
     badge: Tone = "paper" if environment == "PAPER" else "demo" if environment == "DEMO" else "live"
     mode = Piece(plain(snapshot.engine.mode, 16), _MODE_TONES.get(snapshot.engine.mode, "warn"))
     account = snapshot.account
-    who = f"{account.login}@{plain(account.server, 40 if width >= WIDE else 22)}" if account else "no account yet"
+    who = f"{account.login}@{plain(account.server, 40)}" if account else "no account yet"
     first = [Piece(f" {environment} ", badge), _GAP, Piece(who, "strong"), _GAP, mode, _GAP, link, _GAP, age]
+    excess = sum(cell_len(piece.text) for piece in first) - width
+    if excess > 0:
+        # The link and the age must be readable to the end; the server's name is what can be cut.
+        first[2] = Piece(plain(who, max(8, len(who) - excess)), "strong")
     second: list[Piece] = [Piece(" ")]
     if account is None:
         second.append(Piece("the account has not been read yet", "warn"))
@@ -181,8 +187,36 @@ def signal_detail(signal: "SignalView", snapshot: "Snapshot", width: int, age: f
     return tuple((Piece(row, tone),) for text, tone in said for row in textwrap.wrap(text, max(20, width)))
 
 
-_FIRST_KEYS = ("signal", "symbol", "side", "volume", "price", "mode", "statement", "reason", "said", "kind", "message")
-_LEFT_OUT = frozenset({"origin", "operator", "intent", "loop_id"})
+_ORDER: tuple[str, ...] = (
+    "signal",
+    "symbol",
+    "side",
+    "volume",
+    "price",
+    "entry",
+    "sl",
+    "tp",
+    "profit",
+    "from",
+    "to",
+    "mode",
+    "kind",
+)
+_ORDER += ("message", "statement", "reason", "said", "what", "guard", "verdict", "percent")
+_BARE = frozenset({"signal", "symbol", "side", "volume", "price", "mode", "kind", "message", "statement", "reason"})
+_BARE |= {"said", "what", "verdict"}
+_IN_DETAIL = frozenset(
+    {"origin", "operator", "intent", "loop_id", "digest", "id", "epoch", "version", "result", "state"}
+)
+_IN_DETAIL |= {"created_at", "expires_at", "guard_evaluated_at", "halt_reason", "position", "explained"}
+_OF_HEARTBEAT = (
+    "account_equity",
+    "positions_open",
+    "trades_executed",
+    "signals_processed",
+    "error_count",
+    "loop_lag_ms",
+)
 
 
 def _value(value: Any) -> str:
@@ -197,11 +231,16 @@ def _value(value: Any) -> str:
 
 def event_summary(event: "EventView") -> str:
     """One event in one line: what matters first, then the rest of what it holds."""
-    held = {key: value for key, value in event.metadata.items() if key not in _LEFT_OUT and value not in (None, "", [])}
-    ordered = [key for key in _FIRST_KEYS if key in held] + [key for key in held if key not in _FIRST_KEYS]
-    words = [
-        _value(held[key]) if key in _FIRST_KEYS else f"{key.replace('_', ' ')} {_value(held[key])}" for key in ordered
-    ]
+    told = dict(event.metadata)
+    if isinstance(told.get("result"), dict):
+        told["message"] = told["result"].get("message")
+    if event.event_type == "heartbeat":
+        told = {key: told[key] for key in _OF_HEARTBEAT if key in told} or told
+    if event.event_type.startswith(("signal_", "trade_")):
+        told.pop("from", None)
+    held = {key: value for key, value in told.items() if key not in _IN_DETAIL and value not in (None, "", [])}
+    ordered = [key for key in _ORDER if key in held] + [key for key in held if key not in _ORDER]
+    words = [_value(held[key]) if key in _BARE else f"{key.replace('_', ' ')} {_value(held[key])}" for key in ordered]
     return plain("  ".join(words), 400)
 
 

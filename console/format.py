@@ -57,7 +57,8 @@ def points(value: float | None) -> str:
     """A distance in points, signed, with a decimal only when it has one."""
     if value is None:
         return MISSING
-    return signed(value, 0 if float(value).is_integer() else 1)
+    rounded = round(float(value), 1)
+    return signed(rounded, 0 if rounded.is_integer() else 1)
 
 
 def age(seconds: float) -> str:

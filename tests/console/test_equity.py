@@ -44,6 +44,22 @@ def test_the_limit_and_the_peak_are_named_on_the_axis() -> None:
     assert "08:00:00" in text
 
 
+@pytest.mark.parametrize("height", [13, 20, 41])
+@pytest.mark.parametrize("level", [10_500.0, 9_000.0, 8_400.0])
+def test_a_curve_on_a_level_lies_on_the_row_of_that_level(height: int, level: float) -> None:
+    held = curve(0, 10, 20)
+    flat = [point.model_copy(update={"low": level, "high": level, "last": level}) for point in held.points]
+    lines = curves.draw(held.model_copy(update={"points": flat}), 100, height, lambda colour: Style()).plain.split("\n")
+    row = next(index for index, line in enumerate(lines) if any("\u2800" < letter <= "\u28ff" for letter in line))
+    if level == 10_500.0:
+        assert "PEAK 10,500.00" in lines[row]
+    elif level == 8_400.0:
+        assert "LIMIT 8,400.00" in lines[row]
+    else:
+        assert "PEAK" not in lines[row]
+        assert "LIMIT" not in lines[row]
+
+
 def test_zoomed_the_limit_is_out_of_view() -> None:
     assert "LIMIT" not in plain(curve(*range(0, 600, 10)), zoomed=True)
 

@@ -30,6 +30,7 @@ from console import format as fmt
         (fmt.points(None), "-"),
         (fmt.points(3.0), "+3"),
         (fmt.points(-2.5), "-2.5"),
+        (fmt.points(7.9999999998), "+8"),
         (fmt.age(0.9), "<1 s"),
         (fmt.age(59.9), "59 s"),
         (fmt.age(250), "4 m 10 s"),

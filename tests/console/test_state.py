@@ -210,9 +210,24 @@ def test_an_event_is_one_line_with_what_matters_first() -> None:
         event(1, "trade_executed", fill_ms=21.5, price=1.1, signal="S", deals=[1, 2], origin="x", extra={"a": None})
     )
     assert said == "S  1.1  fill ms 21.5  deals 1, 2  extra a none"
+    command = event(2, "command", digest="d", result={"message": "approved S", "accepted": True})
+    command.metadata["kind"] = "approve"
+    assert describe.event_summary(command) == "approve  approved S"
+    changed = event(3, "mode_changed", to="HALTED", **{"from": "FLATTENING"}, reason="limit", epoch=2)
+    assert describe.event_summary(changed) == "from FLATTENING  to HALTED  limit"
+    beat = event(4, "heartbeat", loop_duration_ms=2.0, account_equity=10_000.0, positions_open=0)
+    assert describe.event_summary(beat) == "account equity 10000  positions open 0"
     assert describe.event_tone("guard_tripped") == "alarm"
     assert describe.event_tone("trade_failed") == "warn"
     assert describe.event_tone("trade_executed") == "good"
+
+
+def test_a_long_server_name_is_cut_before_the_link_and_the_age() -> None:
+    view = replace(live(account={"server": "A-Broker-With-A-Very-Long-Name-Indeed"}), phase=Phase.DISCONNECTED, age=75)
+    first = words([describe.header(view, 80)[0]])
+    assert first.endswith("data 1 m 15 s old, STALE")
+    assert "DISCONNECTED 0 s" in first
+    assert len(first) == 80
 
 
 def test_an_events_detail_holds_everything() -> None:
