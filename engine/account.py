@@ -89,6 +89,7 @@ class AccountEngine:
             self.book,
             self.executor,
             self.recorder,
+            spawn=self.spawn,
             batch_size=settings.loop.batch_size,
             flatten=lambda reason: self.flatten(reason),
         )

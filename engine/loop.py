@@ -13,7 +13,7 @@ from engine.broker.base import BrokerError
 from engine.events import EventType
 from engine.execution import Executor
 from engine.journal import JournalError
-from engine.recorder import Recorder
+from engine.recorder import Recorder, Spawn
 from engine.signals import SignalState
 
 _log = logging.getLogger(__name__)
@@ -30,16 +30,19 @@ class TradingLoop:
         executor: Executor,
         recorder: Recorder,
         *,
+        spawn: Spawn,
         batch_size: int = 10,
         flatten: Callable[[str], Awaitable[object]] | None = None,
     ) -> None:
         self._book = book
         self._executor = executor
         self._recorder = recorder
+        self._spawn = spawn
         self._batch_size = batch_size
         self._flatten = flatten
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._stopping = False
         self.signals_processed = 0
         self.trades_executed = 0
         self.error_count = 0
@@ -51,15 +54,17 @@ class TradingLoop:
     async def start(self) -> None:
         """Begin to execute approved signals."""
         await self._recorder.record(EventType.LOOP_STARTED, batch_size=self._batch_size)
-        self._task = asyncio.create_task(self._run(), name="trading loop")
+        self._stopping = False
+        self._task = self._spawn(self._run())
 
     async def stop(self, *, close_positions: bool = False) -> None:
         """Stop after the order under way has its outcome. Positions stay open unless `close_positions` is given."""
         if self._task is None:
             return
-        task, self._task = self._task, None
+        self._stopping = True
         self._wake.set()
-        await task
+        await self._task
+        self._task = None
         if close_positions and self._flatten is not None:
             await self._flatten("the trading loop was stopped and told to close its positions")
         await self._recorder.urgent(
@@ -73,14 +78,11 @@ class TradingLoop:
         )
 
     async def _run(self) -> None:
-        while self._task is not None:
+        while not self._stopping:
             self._wake.clear()
             await self.run_batch()
-            if self._task is not None and not self._more():
+            if not self._wake.is_set():
                 await self._until_woken()
-
-    def _more(self) -> bool:
-        return self._wake.is_set()
 
     async def _until_woken(self) -> None:
         try:

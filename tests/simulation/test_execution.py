@@ -249,6 +249,25 @@ def test_an_engine_that_dies_with_an_order_in_flight_finds_out_and_never_resends
     run_virtual(run())
 
 
+def test_an_order_is_not_presumed_absent_while_the_broker_is_not_connected(tmp_path: Path) -> None:
+    faults: dict[str, Any] = {"order_send": Answers(executed=False, retcode=10012)}
+
+    async def run() -> None:
+        async with world(tmp_path, faults=faults) as made:
+            await send_one(made)
+            await made.until(lambda: made.engine.book.unresolved())
+            faults["terminal_info"] = lambda honest: Struct(honest(), connected=False)
+            await asyncio.sleep(300)
+            signal = made.engine.book.unresolved()[0]
+            assert not signal.presumed_absent
+            faults.clear()
+            await asyncio.sleep(60)
+            assert not made.engine.book.get(signal.id).presumed_absent
+            await made.until(lambda: made.engine.book.get(signal.id).presumed_absent, 60.0)
+
+    run_virtual(run())
+
+
 def drop_stop(honest: Any, request: dict[str, Any]) -> Any:
     return honest({key: value for key, value in request.items() if key != "sl"} if is_opening(request) else request)
 
