@@ -26,6 +26,7 @@ from engine.control.errors import EngineUnreachable
 from engine.control.messages import Reset, Stop
 from tests.benchmarks.breach_board import Board
 from tests.benchmarks.breach_terminal import BOARD_VARIABLE, LOGIN, SERVER
+from tests.benchmarks.machine import processor_seconds
 
 PROFILE = "bench"
 MODULE = "tests.benchmarks.breach_terminal"
@@ -72,7 +73,7 @@ class Console:
         """Read the terminal no more, and wait until it is full and the console stands still."""
         self._reading.clear()
         before = -1.0
-        while (now := _processor_seconds(self.process.pid)) != before:
+        while (now := processor_seconds(self.process.pid)) != before:
             before = now
             await asyncio.sleep(_FULL_SECONDS)
 
@@ -233,9 +234,3 @@ async def _until(condition: Callable[[], bool], what: str) -> None:
         if time.monotonic() > deadline:
             raise RuntimeError(f"it has not happened within {_START_SECONDS:g} s that {what}")
         await asyncio.sleep(0.02)
-
-
-def _processor_seconds(pid: int) -> float:
-    """What a process has used so far, to a hundredth of a second."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
