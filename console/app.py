@@ -82,7 +82,7 @@ class Console(App[int]):
     def context(self) -> Context:
         """What the availability of commands depends on: the screen below any dialog, and its row as it was shown."""
         for screen in reversed(self.screen_stack):
-            if isinstance(screen, ConsoleScreen):
+            if isinstance(screen, ConsoleScreen) and screen.ready:
                 row, settled = screen.selected(), screen.settled()
                 return Context(self.view(), screen.name_here, row, settled, self._under_way)
         return Context(self.view(), "")
@@ -91,7 +91,7 @@ class Console(App[int]):
         """Show what is known on the visible screens: a dialog, and the screen that shows through behind it."""
         context = self.context()
         for screen in self.screen_stack:
-            if isinstance(screen, Painted) and screen.is_mounted:
+            if isinstance(screen, Painted) and screen.ready:
                 screen.paint(context)
 
     def on_snapshot_arrived(self, message: SnapshotArrived) -> None:

@@ -196,7 +196,7 @@ def position_rows(view: View, contains: str = "") -> list[Row]:
 def _position_row(position: "PositionView", money_digits: int) -> Row:
     about = position.note or position.comment
     cells = (
-        Piece(str(position.ticket), "dim"),
+        Piece(str(position.ticket)),
         Piece(plain(position.symbol, 12), "strong"),
         Piece("BUY" if position.type == 0 else "SELL"),
         Piece(fmt.volume(position.volume)),

@@ -13,7 +13,7 @@ from console import describe
 from console.commands import Context, hints
 from console.state import Line, Piece, Row, View
 from console.text import plain
-from console.widgets.ink import Ink
+from console.widgets.ink import TONE_CLASSES, Ink
 from console.widgets.key_bar import KeyBar
 
 if TYPE_CHECKING:
@@ -36,7 +36,11 @@ class Answer(Message):
 
 
 class Painted(Screen[Any]):
-    """A screen that the app's tick keeps true while it is visible."""
+    """A screen that the app's tick keeps true while it is visible. Holds the styles of the tones."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = set(TONE_CLASSES)
+    ready = False
+    """Whether the screen has its widgets: a tick may come while they are still being made."""
 
     def paint(self, context: Context) -> None:
         """Show what is known now."""
@@ -90,8 +94,15 @@ class ConsoleScreen(Painted):
         return True
 
     def on_mount(self) -> None:
-        """Give the keyboard to the body."""
+        """Give the keyboard to the body, and have content in the very first frame."""
+        self.ready = True
         self.main().focus()
+        self.paint(self.console.context())
+
+    def on_screen_resume(self) -> None:
+        """Nothing old is shown while the next tick is awaited."""
+        if self.ready:
+            self.paint(self.console.context())
 
     def on_resize(self) -> None:
         """Say so when the terminal is too small to be read without mistakes."""

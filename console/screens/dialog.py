@@ -36,6 +36,7 @@ class Dialog(Painted, ModalScreen[str]):
 
     def on_mount(self) -> None:
         """Nothing is chosen by a key that was meant for the screen below."""
+        self.ready = True
         self.query_one(Choices).focus()
         self.query_one("#dialog-title", Ink).show([(Piece(self.title_text, "strong"),)])
         self.paint(self.console.context())

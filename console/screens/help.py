@@ -46,6 +46,7 @@ class HelpScreen(Painted, ModalScreen[None]):
 
     def on_mount(self) -> None:
         """Say it at once."""
+        self.ready = True
         self.query_one("#dialog-title", Ink).show([(Piece("KEYS   (esc closes)", "strong"),)])
         self.paint(self.console.context())
 

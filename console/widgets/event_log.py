@@ -19,7 +19,7 @@ from textual.strip import Strip
 from console import format as fmt
 from console.describe import event_summary, event_tone
 from console.state import Piece
-from console.widgets.ink import TONE_CLASSES, fitted, segments
+from console.widgets.ink import fitted, segments
 
 if TYPE_CHECKING:
     from textual import events
@@ -35,7 +35,7 @@ HELD = 2_000
 class EventLog(ScrollView, can_focus=True):
     """One line an event, oldest on top."""
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = {"log--cursor", *TONE_CLASSES}
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"log--cursor"}
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("up,k", "move(-1)", "Up", show=False),
         Binding("down,j", "move(1)", "Down", show=False),
@@ -170,7 +170,7 @@ class EventLog(ScrollView, can_focus=True):
             Piece(fitted(event_summary(event), room), tone if tone in ("alarm", "dim") else ""),
         )
         drawn = [Segment(piece.text, base) for piece in pieces] if here else segments(self, pieces, base)
-        return Strip(drawn).adjust_cell_length(width, base)
+        return Strip(drawn).adjust_cell_length(width, base).simplify()
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
         """Other lines are shown now."""

@@ -5,7 +5,6 @@ last moment before it is drawn.
 """
 
 from collections.abc import Iterable, Sequence
-from typing import ClassVar
 
 from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
@@ -14,10 +13,10 @@ from textual.geometry import Region, Size
 from textual.strip import Strip
 from textual.widget import Widget
 
-from console.state import Line, Piece
+from console.state import Line, Piece, Tone
 from console.text import plain
 
-TONES = ("strong", "dim", "good", "bad", "warn", "alarm", "paper", "demo", "live", "key", "here")
+TONES: tuple[Tone, ...] = ("strong", "dim", "good", "bad", "warn", "alarm", "paper", "demo", "live", "key", "here")
 TONE_CLASSES = frozenset(f"tone--{tone}" for tone in TONES)
 
 
@@ -31,15 +30,14 @@ def fitted(text: str, width: int, *, right: bool = False) -> str:
     return padding + text if right else text + padding
 
 
+def toned(widget: Widget, base: Style, tone: Tone) -> Style:
+    """The style of a tone on a base. The screen holds the tones once: on every widget they would slow the start."""
+    return base + widget.screen.get_component_rich_style(f"tone--{tone}", partial=True) if tone else base
+
+
 def segments(widget: Widget, line: Iterable[Piece], base: Style) -> list[Segment]:
-    """The Pieces in the widget's own styles for their tones."""
-    return [
-        Segment(
-            plain(text),
-            base + widget.get_component_rich_style(f"tone--{tone}", partial=True) if tone else base,
-        )
-        for text, tone in line
-    ]
+    """The Pieces in the screen's styles for their tones."""
+    return [Segment(plain(text), toned(widget, base, tone)) for text, tone in line]
 
 
 def first_difference(before: Line, after: Line) -> int:
@@ -59,9 +57,7 @@ def first_difference(before: Line, after: Line) -> int:
 
 
 class Ink(Widget):
-    """A few lines of Pieces. The widget is as high as its lines; with none it takes no room."""
-
-    COMPONENT_CLASSES: ClassVar[set[str]] = set(TONE_CLASSES)
+    """A few lines of Pieces, on a screen that has TONE_CLASSES. As high as its lines; with none it takes no room."""
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id, classes=classes)

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from console.app import Console
+from console.app import Console, run_console
 from console.screens.base import ConsoleScreen
 from console.screens.flatten import FlattenDialog
 from console.screens.quit import QuitDialog
@@ -550,3 +550,30 @@ async def test_the_first_frame_does_not_wait_for_the_engine() -> None:
 def test_the_styles_are_found() -> None:
     assert (styles_dir() / "console.tcss").is_file()
     assert len(Console.CSS_PATH) > 5
+
+
+async def test_a_tick_while_a_screen_is_being_made_is_harmless() -> None:
+    app = console(FakeEngine())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await connected(pilot)
+        for name in ("events", "positions", "equity"):
+            switched = app.switch_mode(name)
+            app.paint()
+            await switched
+            await shown(pilot, f"{name.capitalize()}")
+        opened = app.push_screen(QuitDialog())
+        app.paint()
+        await opened
+        await shown(pilot, "QUIT THE CONSOLE?")
+
+
+def test_the_console_runs_over_the_profiles_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Console] = []
+
+    def run(self: Console) -> int:
+        made.append(self)
+        return 0
+
+    monkeypatch.setattr(Console, "run", run)
+    assert run_console("paper") == 0
+    assert len(made) == 1

@@ -1,14 +1,15 @@
 """The table's promises: changed cells only, a cursor bound to its row, columns that fit."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from textual.app import App, ComposeResult
 from textual.geometry import Region
+from textual.screen import Screen
 
 from console.state import Piece, Row
 from console.widgets.choices import Choice, Choices
-from console.widgets.ink import Ink, first_difference, fitted
+from console.widgets.ink import TONE_CLASSES, Ink, first_difference, fitted
 from console.widgets.keyed_table import Column, KeyedTable
 from tests.console.fake import Ticking, frame
 
@@ -19,12 +20,19 @@ def row(key: str, figure: str = "1.00", note: str = "note") -> Row:
     return Row(key, (Piece(key), Piece(figure, "good"), Piece(note), Piece("more " * 4)), key, 1)
 
 
+class TonedScreen(Screen[None]):
+    COMPONENT_CLASSES: ClassVar[set[str]] = set(TONE_CLASSES)
+
+
 class TableApp(App[None]):
     CSS = "KeyedTable { height: 10; overflow-x: hidden; }"
 
     def __init__(self) -> None:
         super().__init__()
         self.clock = Ticking()
+
+    def get_default_screen(self) -> Screen[None]:
+        return TonedScreen()
 
     def compose(self) -> ComposeResult:
         yield KeyedTable(COLUMNS, id="rows", clock=self.clock)
