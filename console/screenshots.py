@@ -46,6 +46,7 @@ from engine.control.messages import (
 
 SMALL, LARGE = (80, 24), (160, 45)
 NOW = datetime(2026, 1, 5, 8, 42, 17, tzinfo=UTC)
+PEAK = 10_481.25
 _PATIENCE = 500
 
 
@@ -165,7 +166,7 @@ def recorded_snapshot() -> Snapshot:
     ]
     profit = round(sum(position.profit for position in positions), 2)
     equity = 10_212.40 + profit
-    peak = 10_481.25
+    peak = PEAK
     return Snapshot(
         time=NOW,
         seq=len(recorded_events()),
@@ -339,12 +340,13 @@ def recorded_curve(points: int) -> EquityCurve:
         if not 0.62 < share < 0.72:
             start = NOW - timedelta(seconds=step * (points - index))
             held.append(EquityPoint(start=start, seconds=step, low=low, high=high, last=level))
+    lift = PEAK - max(point.high for point in held)
+    lifted = [
+        point.model_copy(update={"low": point.low + lift, "high": point.high + lift, "last": point.last + lift})
+        for point in held
+    ]
     return EquityCurve(
-        account="5001234@Quarterdeck-Paper",
-        points=held,
-        resolution_seconds=step,
-        peak=max(point.high for point in held),
-        floor=0.8 * max(point.high for point in held),
+        account="5001234@Quarterdeck-Paper", points=lifted, resolution_seconds=step, peak=PEAK, floor=0.8 * PEAK
     )
 
 
