@@ -81,8 +81,8 @@ class Console(App[int]):
 
     def context(self) -> Context:
         """What the availability of commands depends on: the screen below any dialog, and its row as it was shown."""
-        for screen in reversed(self.screen_stack):
-            if isinstance(screen, ConsoleScreen) and screen.ready:
+        for screen in self._drawn():
+            if isinstance(screen, ConsoleScreen):
                 row, settled = screen.selected(), screen.settled()
                 return Context(self.view(), screen.name_here, row, settled, self._under_way)
         return Context(self.view(), "")
@@ -90,16 +90,17 @@ class Console(App[int]):
     def paint(self) -> None:
         """Show what is known on the visible screens: a dialog, and the screen that shows through behind it."""
         context = self.context()
-        for screen in self.screen_stack:
-            if isinstance(screen, Painted) and screen.ready:
-                screen.paint(context)
+        for screen in self._drawn():
+            screen.paint(context)
+
+    def _drawn(self) -> list[Painted]:
+        """The screens that have their widgets, the top one first; none while the app takes itself apart."""
+        stack = self.screen_stack if self.is_running else []
+        return [screen for screen in reversed(stack) if isinstance(screen, Painted) and screen.ready]
 
     def on_snapshot_arrived(self, message: SnapshotArrived) -> None:
         """Keep the newest snapshot; the next tick paints it."""
-        first = self._snapshot is None
         self._snapshot, self._snapshot_at = message.snapshot, self._clock()
-        if first:
-            self.paint()
 
     def on_link_changed(self, message: LinkChanged) -> None:
         """Say at once that the link came up or went down."""

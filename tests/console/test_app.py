@@ -567,6 +567,19 @@ async def test_a_tick_while_a_screen_is_being_made_is_harmless() -> None:
         await shown(pilot, "QUIT THE CONSOLE?")
 
 
+async def test_a_tick_while_the_app_takes_itself_apart_is_harmless() -> None:
+    app = console(FakeEngine())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await connected(pilot)
+        await pilot.press("F")
+        await until(pilot, lambda: isinstance(app.screen, FlattenDialog))
+        screens = list(app.screen_stack)
+    for screen in screens:
+        assert not screen.query("#dialog-lines")
+    app.paint()
+    assert app.context().row is None
+
+
 def test_the_console_runs_over_the_profiles_host(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[Console] = []
 
