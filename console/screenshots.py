@@ -1,64 +1,48 @@
-"""Pictures of every screen, as SVG, from a session that is always the same: `python -m console.screenshots [FOLDER]`.
+"""Pictures of every screen, as SVG, from a real session: `python -m console.screenshots [FOLDER]`.
 
-In: a client of an engine (or of a recorded session) and a folder. Out: one picture a screen and size. Every picture
-is of the real application, driven by its keys; the clock stands still, so that the same session gives the same files.
+In: a client of an engine and a folder. Out: one picture a screen and size. The command runs an engine of its own on the
+paper terminal, in a folder of its own, from a fixed seed; every picture is of the real application, driven by its keys.
 """
 
 import asyncio
-import math
-import random
+import os
 import sys
-from collections.abc import AsyncGenerator, Callable
-from datetime import UTC, datetime, timedelta
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
+import filelock
 from textual.pilot import Pilot
 
 from console.app import Console
+from console.host import Host
 from console.link import ConsoleClient, Link
 from console.widgets.curve_plot import CurvePlot
 from console.widgets.event_log import EventLog
-from engine.control.messages import (
-    AccountView,
-    Action,
-    CommandResult,
-    DrawdownView,
-    EngineView,
-    Environment,
-    EquityCurve,
-    EquityPoint,
-    EventMatches,
-    EventsPage,
-    EventView,
-    Flatten,
-    FlattenView,
-    GatewayView,
-    MarketView,
-    PositionView,
-    ReadingView,
-    SignalView,
-    Snapshot,
-    StreamMessage,
-    Validity,
-)
+from engine.config import state_folder
+from engine.control.client import ControlClient
+from engine.control.messages import AddSignal, Approve, Stop
 
 SMALL, LARGE = (80, 24), (160, 45)
-NOW = datetime(2026, 1, 5, 8, 42, 17, tzinfo=UTC)
-PEAK = 10_481.25
+PROFILE = "paper"
+MARKET = ("--seed", "7", "--speed", "40")
+"""The session's market: always the same ticks, forty times as fast as the clock."""
+LIMIT_PERCENT = "5"
+TRADED = (("EURUSD", "sell", 1.20), ("USDJPY", "buy", 0.80), ("GBPUSD", "sell", 1.00))
+PROPOSED = (("EURUSD", "buy", 0.20), ("GBPUSD", "buy", 0.15))
+CURVE_SECONDS = 60
 _PATIENCE = 500
+_STOP_SECONDS = 20.0
 
 
-async def render(client: ConsoleClient, folder: Path) -> list[Path]:
+async def render(attach: Callable[[], Awaitable[ConsoleClient]], folder: Path) -> list[Path]:
     """Draw every screen in both sizes, then the dialogs, then flatten and draw the halted account.
 
-    The client's session is flattened by this. Returns the files written.
+    `attach` gives a client as a Link wants it. Its session is flattened by this. Returns the files written.
     """
     written: list[Path] = []
-
-    async def attach() -> ConsoleClient:
-        return client
 
     async def save(app: Console, name: str, size: tuple[int, int]) -> None:
         path = folder / f"{name}-{size[0]}x{size[1]}.svg"
@@ -106,275 +90,51 @@ async def _until(pilot: "Pilot[Any]", ready: Callable[[], bool]) -> None:
     raise TimeoutError("the screen did not become complete")
 
 
-class RecordedSession:
-    """A client that answers from a fixed session: one account on a Monday morning, always the same."""
-
-    def __init__(self) -> None:
-        self.snapshots: list[Snapshot] = [recorded_snapshot()]
-        self._changed = asyncio.Event()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        return None
-
-    async def snapshot(self) -> Snapshot:
-        """The newest moment of the session."""
-        return self.snapshots[-1]
-
-    async def events(self, after: int = 0, limit: int = 100) -> EventsPage:
-        """The session's events."""
-        held = recorded_events()
-        return EventsPage(events=held[after : after + limit], last_seq=len(held))
-
-    async def matches(self, contains: str) -> EventMatches:
-        """The events that hold a text."""
-        held = recorded_events()
-        return EventMatches(
-            seqs=[event.seq for event in held if contains in event.model_dump_json()], last_seq=len(held)
-        )
-
-    async def equity(self, points: int) -> EquityCurve:
-        """The session's curve."""
-        return recorded_curve(points)
-
-    async def send(self, action: Action, reason: str = "") -> CommandResult:
-        """Flatten ends the session; anything else is refused."""
-        if not isinstance(action, Flatten):
-            return CommandResult(id="recorded", accepted=False, message="this is a recorded session")
-        self.snapshots.append(_halted(self.snapshots[-1], reason))
-        self._changed.set()
-        return CommandResult(id="recorded", accepted=True, message="flattening")
-
-    async def stream(self, after: int | None = None) -> AsyncGenerator[StreamMessage, None]:
-        """The moments that follow."""
-        while True:
-            await self._changed.wait()
-            self._changed.clear()
-            yield StreamMessage(snapshot=self.snapshots[-1])
+@asynccontextmanager
+async def paper_session() -> AsyncIterator[Host]:
+    """A running engine with open positions, a curve and signals that wait; it is gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="quarterdeck-") as home:
+        os.environ |= {"QUARTERDECK_HOME": home, "QUARTERDECK_DRAWDOWN__LIMIT_PERCENT": LIMIT_PERCENT}
+        host = Host(PROFILE, MARKET, origin="screenshots")
+        async with await host.attach() as client:
+            for symbol, side, volume in TRADED:
+                signal = await _propose(client, symbol, side, volume)
+                await client.send(Approve(signal=signal, version=1))
+            await asyncio.sleep(CURVE_SECONDS)
+            for symbol, side, volume in PROPOSED:
+                await _propose(client, symbol, side, volume)
+        yield host
+        async with await host.attach() as client:
+            await client.send(Stop())
+        # The folder can go once the engine has let go of it.
+        await asyncio.to_thread(filelock.FileLock(state_folder(PROFILE) / "engine.lock").acquire, _STOP_SECONDS)
 
 
-def recorded_snapshot() -> Snapshot:
-    """The account as the session has it: three positions, three signals waiting, one under way."""
-    positions = [
-        _position(10021, "EURUSD", 0, 0.30, (1.08412, 1.08563), (1.08210, 1.08820), 45.30, 5),
-        _position(10024, "USDJPY", 1, 0.20, (149.382, 149.447), (149.690, 148.770), -8.70, 3),
-        _position(88123, "XAUUSD", 0, 0.05, (2041.35, 2043.10), (0.0, 0.0), 8.75, 2, foreign=True),
-    ]
-    profit = round(sum(position.profit for position in positions), 2)
-    equity = 10_212.40 + profit
-    peak = PEAK
-    return Snapshot(
-        time=NOW,
-        seq=len(recorded_events()),
-        engine=EngineView(
-            pid=4211,
-            started_at=NOW - timedelta(hours=2),
-            profile="paper",
-            loop_id="L7QK2M",
-            mode="RUNNING",
-            epoch=3,
-            environment=Environment.PAPER,
-            heartbeat_age_seconds=3.2,
-        ),
-        account=AccountView(
-            login=5_001_234,
-            server="Quarterdeck-Paper",
-            name="Paper account",
-            currency="USD",
-            currency_digits=2,
-            leverage=100,
-            margin_mode="hedging",
-            balance=10_212.40,
-            credit=0.0,
-            profit=profit,
-            equity=round(equity, 2),
-            margin=627.57,
-            margin_free=round(equity - 627.57, 2),
-            margin_level=round(100 * equity / 627.57, 2),
-        ),
-        reading=ReadingView(validity=Validity.VALID, age_seconds=0.05),
-        drawdown=DrawdownView(
-            peak=peak,
-            percent=round(100 * (peak - equity) / peak, 4),
-            limit_percent=20.0,
-            floor=round(peak * 0.8, 2),
-            headroom=round(equity - peak * 0.8, 2),
-            verdict="CLEAR",
-            evaluated_age_seconds=0.05,
-        ),
-        gateway=GatewayView(connected=True, restarts=0, orders="ready", reads="ready"),
-        markets=[
-            MarketView(symbol="EURUSD", digits=5, bid=1.08563, ask=1.08571, time=NOW, age_seconds=0.1),
-            MarketView(symbol="USDJPY", digits=3, bid=149.439, ask=149.447, time=NOW, age_seconds=0.1),
-        ],
-        positions=positions,
-        signals=[
-            _signal("K3V9X2QD", "PENDING", "EURUSD", "buy", 0.20, (1.08560, 1.08360, 1.08960), 248.0, 3.0),
-            _signal("M8T4C7RA", "PENDING", "USDJPY", "sell", 0.15, (149.450, 149.750, 148.850), 131.0, -3.0),
-            _signal("P2W6H5ZE", "PENDING", "EURUSD", "sell", 0.10, (1.08590, 1.08790, 1.08290), 24.0, 27.0),
-            _signal("B9N1F3SU", "EXECUTING", "EURUSD", "buy", 0.10, (1.08555, 1.08355, 1.08855), 190.0, 8.0),
-        ],
+async def _propose(client: ControlClient, symbol: str, side: Any, volume: float) -> str:
+    """Propose a trade at the price now, with its stop 300 points away and its target 600."""
+    market = next(item for item in (await client.snapshot()).markets if item.symbol == symbol)
+    way, price = (1, market.ask) if side == "buy" else (-1, market.bid)
+    points = way * 10.0**-market.digits
+    stop, target = (round(price + count * points, market.digits) for count in (-300, 600))
+    result = await client.send(
+        AddSignal(symbol=symbol, side=side, volume=volume, sl=stop, tp=target, expires_seconds=600, source="desk")
     )
+    if not result.accepted:
+        raise RuntimeError(f"{symbol} was not taken as a signal: {result.message}")
+    return str(result.data["signal"])
 
 
-def _position(
-    ticket: int,
-    symbol: str,
-    kind: int,
-    volume: float,
-    prices: tuple[float, float],
-    stops: tuple[float, float],
-    profit: float,
-    digits: int,
-    *,
-    foreign: bool = False,
-) -> PositionView:
-    return PositionView(
-        ticket=ticket,
-        identifier=ticket,
-        symbol=symbol,
-        digits=digits,
-        type=kind,
-        volume=volume,
-        price_open=prices[0],
-        price_current=prices[1],
-        sl=stops[0],
-        tp=stops[1],
-        profit=profit,
-        swap=0.0,
-        magic=0 if foreign else 730_001,
-        comment="manual" if foreign else "QD",
-        opened_at=NOW - timedelta(minutes=ticket % 50),
-        foreign=foreign,
-    )
-
-
-def _signal(
-    name: str,
-    state: str,
-    symbol: str,
-    side: str,
-    volume: float,
-    prices: tuple[float, float, float],
-    left: float,
-    drift: float,
-) -> SignalView:
-    entry, stop, target = prices
-    yen = symbol.endswith("JPY")
-    risk = volume * 100_000 * abs(entry - stop) / (149.45 if yen else 1.0)
-    return SignalView.model_validate(
-        {
-            "id": name,
-            "version": 1 if state == "PENDING" else 3,
-            "state": state,
-            "symbol": symbol,
-            "digits": 3 if yen else 5,
-            "side": side,
-            "order_type": "market",
-            "volume": volume,
-            "entry": entry,
-            "sl": stop,
-            "tp": target,
-            "source": "demo.breakout",
-            "note": "range of the first hour broken; spread is normal",
-            "created_at": NOW - timedelta(seconds=300 - left),
-            "expires_at": NOW + timedelta(seconds=left),
-            "seconds_left": left,
-            "reward_to_risk": round(abs(target - entry) / abs(entry - stop), 2),
-            "money_at_risk": round(risk, 2),
-            "drift_points": drift,
-        }
-    )
-
-
-def recorded_events() -> list[EventView]:
-    """What happened before."""
-    told: list[tuple[str, dict[str, Any]]] = [
-        ("engine_started", {"mode": "RUNNING", "epoch": 3, "peak": 10_000.0, "open_signals": 0}),
-        ("account_opened", {"mode": "RUNNING", "equity": 10_000.0}),
-        ("loop_started", {"batch_size": 10}),
-    ]
-    for number, (symbol, price) in enumerate((("EURUSD", 1.08412), ("USDJPY", 149.382), ("EURUSD", 1.08231)) * 4):
-        name = f"S{number:02}QK7XD"
-        told += [
-            ("signal_received", {"signal": name, "symbol": symbol, "side": "buy", "volume": 0.1, "entry": price}),
-            ("signal_approved", {"signal": name, "version": 1, "operator": "desk"}),
-            ("trade_executed", {"signal": name, "side": "buy", "volume": 0.1, "price": price, "fill_ms": 21.4}),
-            ("heartbeat", {"signals_processed": number, "positions_open": 2, "account_equity": 10_212.4}),
-        ]
-    told += [
-        ("guard_warn", {"guard": "drawdown", "verdict": "WARN", "percent": 16.2, "limit_percent": 20.0}),
-        ("guard_cleared", {"guard": "drawdown", "verdict": "CLEAR", "percent": 15.1, "limit_percent": 20.0}),
-        ("trade_failed", {"signal": "T44QK7XD", "reason": "10018 market closed"}),
-        ("signal_received", {"signal": "K3V9X2QD", "symbol": "EURUSD", "side": "buy", "volume": 0.2, "entry": 1.0856}),
-    ]
-    start = NOW - timedelta(seconds=40 * len(told))
-    return [
-        EventView(
-            seq=index + 1,
-            event_type=kind,
-            timestamp=start + timedelta(seconds=40 * index),
-            loop_id="L7QK2M",
-            account="5001234@Quarterdeck-Paper",
-            metadata=metadata,
-        )
-        for index, (kind, metadata) in enumerate(told)
-    ]
-
-
-def recorded_curve(points: int) -> EquityCurve:
-    """Two hours of equity with a deep fall in the middle and half an hour without an engine."""
-    walk = random.Random(7)  # noqa: S311  (a picture's seed, not a secret)
-    step = max(1, 7200 // points)
-    held: list[EquityPoint] = []
-    noise = 0.0
-    for index in range(points):
-        share = index / points
-        noise += walk.gauss(0, 14)
-        level = 10_000 + 480 * math.sin(share * 3.0) - 1_100 * math.exp(-((share - 0.45) ** 2) / 0.004) + noise
-        low, high = level - abs(walk.gauss(0, 20)), level + abs(walk.gauss(0, 20))
-        if not 0.62 < share < 0.72:
-            start = NOW - timedelta(seconds=step * (points - index))
-            held.append(EquityPoint(start=start, seconds=step, low=low, high=high, last=level))
-    lift = PEAK - max(point.high for point in held)
-    lifted = [
-        point.model_copy(update={"low": point.low + lift, "high": point.high + lift, "last": point.last + lift})
-        for point in held
-    ]
-    return EquityCurve(
-        account="5001234@Quarterdeck-Paper", points=lifted, resolution_seconds=step, peak=PEAK, floor=0.8 * PEAK
-    )
-
-
-def _halted(before: Snapshot, reason: str) -> Snapshot:
-    flatten = FlattenView(
-        id="F1",
-        state="FLAT",
-        reason=reason,
-        started_at=NOW,
-        finished_at=NOW + timedelta(seconds=2),
-        positions_closed=len(before.positions),
-        statement="flat, confirmed by the broker at 08:42:19",
-    )
-    engine = before.engine.model_copy(update={"mode": "HALTED", "halt_reason": reason})
-    account = before.account
-    if account is not None:
-        update = {"profit": 0.0, "balance": account.equity, "margin": 0.0, "margin_level": 0.0}
-        account = account.model_copy(update=update)
-    return before.model_copy(
-        update={"engine": engine, "account": account, "flatten": flatten, "positions": [], "signals": []}
-    )
+async def draw(folder: Path) -> list[Path]:
+    """Run the session and draw it."""
+    async with paper_session() as host:
+        return await render(host.attach, folder)
 
 
 def main() -> None:
     """Write the pictures into the folder named on the command line, or into screenshots/."""
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent.parent / "screenshots"
     folder.mkdir(parents=True, exist_ok=True)
-    for path in asyncio.run(render(RecordedSession(), folder)):
+    for path in asyncio.run(draw(folder)):
         sys.stdout.write(f"{path}\n")
 
 

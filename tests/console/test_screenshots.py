@@ -3,13 +3,18 @@ from pathlib import Path
 import pytest
 
 from console import screenshots
+from tests.console.recorded import RecordedSession
+
+
+async def attach() -> RecordedSession:
+    return RecordedSession()
 
 
 async def test_every_screen_is_drawn_and_the_same_session_gives_the_same_pictures(tmp_path: Path) -> None:
     pictures: list[dict[str, str]] = []
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
-        written = await screenshots.render(screenshots.RecordedSession(), tmp_path / name)
+        written = await screenshots.render(attach, tmp_path / name)
         pictures.append({path.name: path.read_text("utf-8") for path in written})
     assert pictures[0] == pictures[1]
     names = set(pictures[0])
@@ -21,7 +26,7 @@ async def test_every_screen_is_drawn_and_the_same_session_gives_the_same_picture
 async def test_a_recorded_session_takes_no_orders() -> None:
     from engine.control.messages import Pause
 
-    session = screenshots.RecordedSession()
+    session = RecordedSession()
     assert not (await session.send(Pause())).accepted
     assert (await session.matches("guard_warn")).seqs
 
@@ -29,10 +34,10 @@ async def test_a_recorded_session_takes_no_orders() -> None:
 def test_the_command_writes_into_the_folder_it_is_given(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    async def render(client: object, folder: Path) -> list[Path]:
+    async def draw(folder: Path) -> list[Path]:
         return [folder / "a.svg"]
 
-    monkeypatch.setattr(screenshots, "render", render)
+    monkeypatch.setattr(screenshots, "draw", draw)
     monkeypatch.setattr("sys.argv", ["screenshots", str(tmp_path / "new")])
     screenshots.main()
     assert capsys.readouterr().out.strip() == str(tmp_path / "new" / "a.svg")
