@@ -115,7 +115,7 @@ class DeadClient:
 
     async def connect(self) -> None:
         """Attach, if the engine has not got it any more, and wait until nothing fits into the socket."""
-        if self._socket is not None and not select.select([self._socket.fileno()], [], [], 0)[2] and self._is_held():
+        if self._socket is not None and not _is_hung_up(self._socket):
             return
         self.close()
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -131,12 +131,6 @@ class DeadClient:
         if self._socket is not None:
             self._socket.close()
             self._socket = None
-
-    def _is_held(self) -> bool:
-        assert self._socket is not None
-        poll = select.poll()
-        poll.register(self._socket, select.POLLHUP)
-        return not poll.poll(0)
 
 
 @contextmanager
@@ -234,3 +228,10 @@ async def _until(condition: Callable[[], bool], what: str) -> None:
         if time.monotonic() > deadline:
             raise RuntimeError(f"it has not happened within {_START_SECONDS:g} s that {what}")
         await asyncio.sleep(0.02)
+
+
+def _is_hung_up(connection: socket.socket) -> bool:
+    """Whether the other end has gone, found without reading."""
+    poll = select.poll()
+    poll.register(connection, select.POLLHUP)
+    return bool(poll.poll(0))
