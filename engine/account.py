@@ -6,12 +6,13 @@ no process, no socket and no paper terminal: those are `app.py`'s.
 
 import asyncio
 import logging
+import math
 import random
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from engine.approvals import Refused, SignalBook
-from engine.broker.base import Account, Broker, MarginMode, Sweep
+from engine.broker.base import Account, Broker, BrokerError, MarginMode, Sweep
 from engine.clock import Clock
 from engine.config import Settings
 from engine.cycle import GuardCycle
@@ -25,7 +26,7 @@ from engine.journal import Journal, JournalError
 from engine.loop import TradingLoop
 from engine.modes import Modes
 from engine.observer import PositionObserver
-from engine.readings import Validity
+from engine.readings import Validity, judge
 from engine.recorder import Recorder
 from engine.signals import new_id
 from engine.specs import SpecBook
@@ -35,6 +36,7 @@ _log = logging.getLogger(__name__)
 HOUSEKEEPING_SECONDS = 0.25
 _SPECS_SECONDS = 10.0
 _RECONCILE_SECONDS = 2.0
+_FIRST_READING_SECONDS = 30.0
 
 
 class UnsupportedAccount(Exception):
@@ -142,7 +144,8 @@ class AccountEngine:
         state = await self._stored_state()
         if state is None:
             mode = EngineMode.RUNNING if self.settings.is_paper else EngineMode.PAUSED
-            await self.recorder.record(EventType.ACCOUNT_OPENED, mode=mode, equity=self.account.equity)
+            equity = await self._first_equity()
+            await self.recorder.record(EventType.ACCOUNT_OPENED, mode=mode, equity=equity)
             state = await self._stored_state()
             if state is None:
                 raise AssertionError("the account that was just opened is not in the journal")
@@ -163,7 +166,7 @@ class AccountEngine:
                 limit_percent=self.settings.drawdown.limit_percent,
                 warn_at=self.settings.drawdown.warn_at,
                 peak=peak,
-                equity=self.account.equity,
+                equity=self.account.equity if math.isfinite(self.account.equity) else peak,
             ),
             symbols=self.symbols,
             flatten=self._flatten_for_guard,
@@ -173,15 +176,35 @@ class AccountEngine:
             step=self._step,
         )
         self.cycle.rebase(peak, key)
-        await self.recorder.record(
+        self.recorder.urgent_soon(
             EventType.ENGINE_STARTED, mode=state.mode, epoch=state.epoch, peak=peak, open_signals=len(self.book.all())
         )
-        await self.executor.adopt_interrupted()
-        await self.executor.reconcile(connected=False)
+        try:
+            await self.executor.adopt_interrupted()
+            await self.executor.reconcile(connected=False)
+        except JournalError as error:
+            # A full disk blocks entries; it must not keep the guard and a flatten from going on.
+            _log.error("%s", error)
         await self.specs.refresh_all(list(self.symbols()))
         self.modes.reconciled()
         if state.mode is EngineMode.FLATTENING:
             self._start_flatten(state.halt_reason, None)
+
+    async def _first_equity(self) -> float:
+        """The equity from which a new account's peak is measured: from a reading that may be believed, no other."""
+        deadline = self.clock.monotonic() + _FIRST_READING_SECONDS
+        while True:
+            at = self.clock.monotonic()
+            try:
+                sweep = await self.broker.sweep(())
+            except BrokerError as error:
+                sweep = Sweep(None, None, None, None, {}, (error,))
+            reading = judge(sweep, login=self.account.login, server=self.account.server, at=at)
+            if reading.validity is Validity.VALID:
+                return reading.equity
+            if at >= deadline:
+                raise UnsupportedAccount(f"account {self.key} is new here and cannot be believed: {reading.reason}")
+            await asyncio.sleep(self.settings.reading.interval_seconds)
 
     async def _stored_state(self) -> AccountState | None:
         rows = await self.journal.query(
@@ -305,7 +328,7 @@ class AccountEngine:
         return self._flattening
 
     def _start_flatten(self, reason: str, latching: Coroutine[Any, Any, None] | None) -> "asyncio.Task[FlattenReport]":
-        report = self.flattener.begin(new_id(self.randomness), reason)
+        report = self.flattener.begin(new_id(self.randomness), reason, self.cycle.known_positions)
         self._flattening = self._group.create_task(self._run_flatten(report, latching), name="flatten")
         return self._flattening
 

@@ -68,8 +68,9 @@ class SignalBook:
             raise Refused(f"no open signal {signal_id!r}: it was never there, or it is finished") from None
 
     def seconds_left(self, signal: Signal) -> float:
-        """Seconds until it expires; 0 when it has."""
-        return max(0.0, self._deadlines[signal.id] - self._recorder.clock.monotonic())
+        """Seconds until it expires; 0 when it has, or when it is no longer open."""
+        deadline = self._deadlines.get(signal.id)
+        return 0.0 if deadline is None else max(0.0, deadline - self._recorder.clock.monotonic())
 
     async def add(self, signal: Signal) -> Signal:
         """Take in a new PENDING signal."""

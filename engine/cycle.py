@@ -92,6 +92,11 @@ class GuardCycle:
         self._enforcing: asyncio.Task[None] | None = None
         self._peak_writing: asyncio.Task[None] | None = None
 
+    @property
+    def known_positions(self) -> frozenset[int]:
+        """The identifiers of the positions last seen."""
+        return self._observer.known
+
     async def run_once_and_wait(self) -> None:
         """One cycle, then the rest of its interval (or, in a replay at `max` speed, one tick of the market)."""
         started = self._clock.monotonic()

@@ -17,7 +17,7 @@ from engine.approvals import Refused, SignalBook
 from engine.broker.base import Broker, BrokerError, Deal, Position, SendReply, StaleEpoch, SymbolSpec, Tick
 from engine.events import EventType
 from engine.orders import closing_request, drift_points, entry_price, intent_of, opening_request, protection_request
-from engine.outcomes import NO_CHANGES, Outcome, of_error, of_retcode
+from engine.outcomes import Outcome, of_error, of_retcode
 from engine.recorder import Recorder
 from engine.signals import Intent, Signal, SignalState
 from engine.specs import SpecBook
@@ -26,6 +26,8 @@ MAX_TRIES = 3
 _DEALS_SECONDS = 3.0
 _STOP_SECONDS = 5.0
 _POLL_SECONDS = 0.05
+_LONGEST_PAUSE_SECONDS = 5.0
+"""Between two tries to protect a position that the broker lets neither be protected nor closed."""
 _DAY = 86_400
 
 
@@ -163,7 +165,9 @@ class Executor:
         slippage = None
         if spec is not None and tick is not None:
             slippage = round((price - entry_price(intent.side, tick)) * intent.side.sign / spec.point, 1)
-        filled = await self._book.step(
+        # Before the record: neither a slow journal nor a crash in between may leave a position without its stop.
+        await self._protect(deals[0].position_id, intent)
+        return await self._book.step(
             signal,
             SignalState.PARTIAL if partial else SignalState.EXECUTED,
             EventType.TRADE_EXECUTED,
@@ -181,8 +185,6 @@ class Executor:
             approval_to_send_ms=_milliseconds(intent.sent_at - approved),
             send_to_fill_ms=_milliseconds(now - intent.sent_at),
         )
-        await self._protect(deals[0].position_id, intent)
-        return filled
 
     async def _fail(self, signal: Signal, reason: str) -> Signal:
         return await self._book.step(signal, SignalState.FAILED, EventType.TRADE_FAILED, reason=reason)
@@ -193,33 +195,34 @@ class Executor:
     async def _protect(self, identifier: int, intent: Intent) -> None:
         """Read the position's stop loss back; set it if it is not there; close the position if it cannot be set."""
         deadline = self._clock.monotonic() + _STOP_SECONDS
-        alerted = False
+        pause, closes, said = _POLL_SECONDS, 0, ""
         while True:
             position = await self._position(identifier)
+            late = self._clock.monotonic() >= deadline
             if position is None:
                 # A fill may be seen in the deals before the position list has it.
-                if await self._is_closed(identifier) or self._clock.monotonic() >= deadline:
+                if await self._is_closed(identifier) or late:
                     return
                 await asyncio.sleep(_POLL_SECONDS)
                 continue
             if abs(position.sl - intent.sl) < 1e-9:
                 return
-            if not alerted:
-                alerted = True
-                await self._recorder.urgent(
-                    self._recorder.draft(
-                        EventType.STOP_MISSING,
-                        position=identifier,
-                        symbol=intent.symbol,
-                        sl=position.sl,
-                        right=intent.sl,
-                    )
+            if not said:
+                self._recorder.urgent_soon(
+                    EventType.STOP_MISSING, position=identifier, symbol=intent.symbol, sl=position.sl, right=intent.sl
                 )
-            if self._clock.monotonic() >= deadline:
-                await self._close_unprotected(position)
+            if late:
+                spec = self._specs.known(position.symbol)
+                answer = await self._order_quietly(closing_request(position, spec, self._deviation, closes))
+                closes += 1
             else:
-                await self._order_quietly(protection_request(position, intent.sl, intent.tp))
-            await asyncio.sleep(_POLL_SECONDS)
+                answer = await self._order_quietly(protection_request(position, intent.sl, intent.tp))
+            if answer != said:
+                self._recorder.urgent_soon(EventType.STOP_MISSING, position=position.ticket, said=answer)
+            said = answer
+            left = deadline - self._clock.monotonic()
+            await asyncio.sleep(min(pause, left) if left > 0 else pause)
+            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
 
     async def _position(self, identifier: int) -> Position | None:
         """The position, or None when it is provably not there; waits while the broker does not answer."""
@@ -239,27 +242,13 @@ class Executor:
         opened = sum(deal.volume for deal in deals if deal.entry == 0)
         return opened > 0 and sum(deal.volume for deal in deals if deal.entry != 0) >= opened - 1e-9
 
-    async def _close_unprotected(self, position: Position) -> None:
-        try:
-            spec = await self._specs.get(position.symbol)
-        except BrokerError:
-            return
-        request = closing_request(position, spec, self._deviation)
-        if request is not None:
-            await self._order_quietly(request)
-
-    async def _order_quietly(self, request: Mapping[str, Any]) -> None:
-        """Send what lowers risk; whatever is answered, the position is looked at again."""
+    async def _order_quietly(self, request: Mapping[str, Any]) -> str:
+        """Send what lowers risk and return what was answered; the position is looked at again in any case."""
         try:
             reply = await self._broker.send(request, epoch=None)
         except BrokerError as error:
-            said = str(error)
-        else:
-            said = f"{reply.retcode} {of_retcode(reply.retcode).name}"
-            if of_retcode(reply.retcode).outcome is Outcome.DONE and reply.retcode != NO_CHANGES:
-                return
-        self._recorder.urgent_soon(EventType.STOP_MISSING, position=request.get("position"), said=said)
-        await asyncio.sleep(_POLL_SECONDS)
+            return str(error)
+        return f"{reply.retcode} {of_retcode(reply.retcode).name}"
 
     async def adopt_interrupted(self) -> None:
         """After a restart: what was being executed when the engine died has an unknown outcome."""
@@ -302,16 +291,20 @@ class Executor:
 
     async def _search(self, intent: Intent) -> Evidence | None:
         """Look among orders, positions, finished orders and deals. Raises BrokerError when one cannot be read."""
-        start, end = intent.server_time - _DAY, intent.server_time + 2 * _DAY
+        start, end = max(0, intent.server_time - _DAY), max(0, intent.server_time) + 2 * _DAY
         orders = await self._broker.orders()
         positions = await self._broker.positions()
         finished = await self._broker.history_orders_between(start, end)
         deals = await self._broker.deals_between(start, end)
+        held = next((item.identifier for item in positions if item.magic == intent.magic), None)
+        if held is not None:
+            # Found whatever the quote's time was, from which the window of the history was reckoned.
+            deals = await self._broker.deals_of_position(held)
         ours = tuple(deal for deal in deals if deal.magic == intent.magic and deal.entry == 0)
         if ours:
             return Evidence(ours[0].order, ours, working=False)
         working = any(order.magic == intent.magic for order in orders)
-        working = working or any(position.magic == intent.magic for position in positions)
+        working = working or held is not None
         seen = [order.ticket for order in finished if order.magic == intent.magic]
         if working or seen:
             return Evidence(seen[0] if seen else 0, (), working=working)

@@ -9,7 +9,8 @@ nothing here asks in which mode the engine is.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -97,10 +98,13 @@ class Flattener:
             return ""
         return f"closing, try {state.tries}: {state.said}" if state.said else f"closing, try {state.tries}"
 
-    def begin(self, flatten_id: str, reason: str) -> FlattenReport:
-        """Open the report of a new flatten; `run` does the work."""
+    def begin(self, flatten_id: str, reason: str, known: Iterable[int]) -> FlattenReport:
+        """Open the report of a new flatten; `run` does the work.
+
+        `known` are the identifiers of the positions last seen: their closing deals are part of the proof.
+        """
         self._tickets.clear()
-        self._identifiers.clear()
+        self._identifiers = set(known)
         self.report = FlattenReport(flatten_id, reason, self._clock.utc())
         return self.report
 
@@ -110,12 +114,17 @@ class Flattener:
         look = first_look or await self._look()
         empty_since: float | None = None
         while True:
-            if look is None or look.positions is None or look.orders is None:
+            stranger = self._stranger(look)
+            if look is None or stranger:
                 empty_since = None
+                report.remaining = [stranger] if stranger else report.remaining
             elif look.positions or look.orders:
+                # What can be read is closed, also when the other list cannot be read.
                 empty_since = None
-                await self._act(look.orders, look.positions, report)
-                self._describe(look.orders, look.positions, report)
+                await self._act(look.orders or (), look.positions or (), report)
+                self._describe(look.orders or (), look.positions or (), report)
+            elif look.positions is None or look.orders is None:
+                empty_since = None
             else:
                 doubt = self._doubt(look)
                 now = self._clock.monotonic()
@@ -127,6 +136,14 @@ class Flattener:
             look = await self._look()
         await self._finish(report)
         return report
+
+    def _stranger(self, look: Sweep | None) -> str:
+        """Says when another account answers, whose positions are not ours to close; "" otherwise."""
+        account = look.account if look is not None else None
+        if account is None or (account.login, account.server) == self._account:
+            return ""
+        login, server = self._account
+        return f"another account answers: {account.login}@{account.server}, not {login}@{server}"
 
     async def _look(self) -> Sweep | None:
         try:
@@ -150,21 +167,15 @@ class Flattener:
     async def _close(self, position: Position) -> bool:
         name = f"position {position.ticket} {position.symbol} {position.side} {position.volume}"
         state = self._tickets.setdefault(position.ticket, TicketState())
-        try:
-            spec = await self._specs.get(position.symbol)
-            if state.said:
-                spec = await self._specs.refresh(position.symbol)
-        except BrokerError as error:
-            known = self._specs.known(position.symbol)
-            if known is None:
-                self._put_off(state, f"its trading conditions cannot be read: {error}", deferred=False)
-                return False
-            spec = known
-        deviation = _DEVIATION_POINTS[min(state.tries, len(_DEVIATION_POINTS) - 1)]
-        request = closing_request(position, spec, deviation)
-        if request is None:
-            self._put_off(state, f"{spec.name} names no filling mode (mask {spec.filling_mode})", deferred=True)
+        if self._clock.monotonic() < state.next_try:
             return False
+        spec = self._specs.known(position.symbol)
+        if spec is None or state.said:
+            # Conditions that cannot be read are no reason to leave a position open.
+            with suppress(BrokerError):
+                spec = await self._specs.refresh(position.symbol)
+        deviation = _DEVIATION_POINTS[min(state.tries, len(_DEVIATION_POINTS) - 1)]
+        request = closing_request(position, spec, deviation, state.tries)
         return await self._try(position.ticket, name, request)
 
     async def _try(self, ticket: int, name: str, request: Mapping[str, Any]) -> bool:
@@ -181,11 +192,14 @@ class Flattener:
         meaning = of_retcode(reply.retcode)
         done = meaning.outcome is Outcome.DONE or reply.retcode == POSITION_CLOSED
         said = f"{reply.retcode} {meaning.name}" + (f" ({reply.comment})" if reply.comment else "")
+        news = done or said != state.said
         if not done:
             self._put_off(state, said, deferred=reply.retcode in DEFERRING_RETCODES)
-        self._recorder.urgent_soon(
-            EventType.FLATTEN_PROGRESS, ticket=ticket, what=name, done=done, tries=state.tries, said=said
-        )
+        if news:
+            # The same refusal every few seconds, over a weekend, would fill the disk.
+            self._recorder.urgent_soon(
+                EventType.FLATTEN_PROGRESS, ticket=ticket, what=name, done=done, tries=state.tries, said=said
+            )
         return done
 
     def _put_off(self, state: TicketState, said: str, *, deferred: bool) -> None:
@@ -211,12 +225,13 @@ class Flattener:
         account, terminal = look.account, look.terminal
         if account is None or terminal is None or not terminal.connected:
             return "empty now, but the terminal is not connected to its broker"
-        if (account.login, account.server) != self._account:
-            return f"empty now, but another account answers: {account.login}@{account.server}"
         if account.margin != 0:
             return f"empty now, but margin {account.margin} is still in use"
-        if abs(account.equity - account.balance - account.credit) > 1.5 * 10.0**-account.currency_digits:
+        # Written so that a number that is none is a doubt too.
+        if not abs(account.equity - account.balance - account.credit) <= 1.5 * 10.0**-account.currency_digits:
             return f"empty now, but equity {account.equity} is not balance {account.balance} + credit {account.credit}"
+        if account.equity == 0 and account.balance == 0 and not self._identifiers:
+            return "empty now, but balance and equity are both 0, as after a reconnect"
         return ""
 
     async def _proven(self, report: FlattenReport) -> bool:

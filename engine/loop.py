@@ -17,6 +17,8 @@ from engine.recorder import Recorder, Spawn
 from engine.signals import SignalState
 
 _log = logging.getLogger(__name__)
+_STOP_SECONDS = 20.0
+"""Longer than an order may take; a broker that answers nothing must not keep the engine from ending."""
 _LOOK_SECONDS = 1.0
 """Without a wake-up, approved signals are looked for this often: one left behind by an error is tried again."""
 
@@ -53,17 +55,22 @@ class TradingLoop:
 
     async def start(self) -> None:
         """Begin to execute approved signals."""
-        await self._recorder.record(EventType.LOOP_STARTED, batch_size=self._batch_size)
+        self._recorder.urgent_soon(EventType.LOOP_STARTED, batch_size=self._batch_size)
         self._stopping = False
         self._task = self._spawn(self._run())
 
     async def stop(self, *, close_positions: bool = False) -> None:
-        """Stop after the order under way has its outcome. Positions stay open unless `close_positions` is given."""
+        """Stop once the order under way has its outcome, or has had long enough: the next start then finds it out.
+
+        Positions stay open unless `close_positions` is given.
+        """
         if self._task is None:
             return
         self._stopping = True
         self._wake.set()
-        await self._task
+        await asyncio.wait({self._task}, timeout=_STOP_SECONDS)
+        self._task.cancel()
+        await asyncio.wait({self._task})
         self._task = None
         if close_positions and self._flatten is not None:
             await self._flatten("the trading loop was stopped and told to close its positions")

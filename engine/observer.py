@@ -44,6 +44,11 @@ class PositionObserver:
         self._seen = {item.identifier: item for item in _positions_from(stored)}
         self._telling: set[asyncio.Task[None]] = set()
 
+    @property
+    def known(self) -> frozenset[int]:
+        """The identifiers of the positions last seen, by this run or the one before."""
+        return frozenset(self._seen)
+
     def observe(self, positions: tuple[Position, ...]) -> None:
         """Tell what opened and what closed since the last call."""
         now = {position.identifier: position for position in positions}

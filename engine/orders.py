@@ -7,9 +7,11 @@ units, money in account currency.
 from typing import Any
 
 from engine.broker.base import Position, Side, SymbolSpec, Tick
-from engine.broker.mt5 import OrderType, TradeAction, filling_for, round_price, volume_problem
+from engine.broker.mt5 import OrderFilling, OrderType, TradeAction, filling_for, round_price, volume_problem
 from engine.clock import Clock
 from engine.signals import Intent, Signal
+
+_ANY_FILLING = (OrderFilling.FOK, OrderFilling.IOC, OrderFilling.RETURN)
 
 
 def money_at_risk(spec: SymbolSpec, volume: float, entry: float, sl: float) -> float | None:
@@ -92,11 +94,15 @@ def opening_request(intent: Intent, spec: SymbolSpec, tick: Tick, deviation: int
     }
 
 
-def closing_request(position: Position, spec: SymbolSpec, deviation: int) -> dict[str, Any] | None:
-    """The trade request that closes a hedging position by its ticket; None when there is no filling mode for it."""
-    filling = filling_for(spec)
+def closing_request(position: Position, spec: SymbolSpec | None, deviation: int, tries: int = 0) -> dict[str, Any]:
+    """The trade request that closes a hedging position by its ticket.
+
+    A close is sent whatever is known of the symbol: when its conditions cannot be read, or name no filling mode, each
+    mode is tried in turn, by the number of `tries` before.
+    """
+    filling = filling_for(spec) if spec is not None else None
     if filling is None:
-        return None
+        filling = _ANY_FILLING[tries % len(_ANY_FILLING)]
     return {
         "action": int(TradeAction.DEAL),
         "symbol": position.symbol,
@@ -107,7 +113,7 @@ def closing_request(position: Position, spec: SymbolSpec, deviation: int) -> dic
         "deviation": deviation,
         "magic": position.magic,
         "comment": "qd flatten",
-        "type_filling": filling,
+        "type_filling": int(filling),
     }
 
 

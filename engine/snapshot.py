@@ -1,7 +1,8 @@
 """Everything a console shows, gathered from the engine's parts at one moment. Reads only; decides nothing."""
 
+import math
 import os
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from engine.account import AccountEngine
 from engine.broker.base import MarginMode, Position, Side
@@ -17,6 +18,9 @@ from engine.text import plain
 PAPER_SERVER = "Quarterdeck-Paper"
 _DEMO = 0
 _DEFAULT_DIGITS = 5
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LAST_MSC = 253_402_300_799_999
+"""The last millisecond of the year 9999."""
 _MARGIN_MODES = {MarginMode.NETTING: "netting", MarginMode.EXCHANGE: "exchange", MarginMode.HEDGING: "hedging"}
 
 
@@ -112,9 +116,19 @@ def _account(engine: AccountEngine) -> wire.AccountView:
         profit=account.profit,
         equity=account.equity,
         margin=account.margin,
-        margin_free=account.margin_free,
-        margin_level=account.margin_level,
+        margin_free=_finite(account.margin_free, account.equity - account.margin),
+        margin_level=_finite(account.margin_level, 0.0),
     )
+
+
+def _finite(value: float, otherwise: float) -> float:
+    """A figure that no rule depends on: one that is not finite must not keep the whole snapshot from being sent."""
+    return value if math.isfinite(value) else otherwise
+
+
+def _broker_time(milliseconds: int) -> datetime:
+    """The broker's clock read as UTC. What a calendar does not reach is shown as its nearest end."""
+    return _EPOCH + timedelta(milliseconds=min(max(milliseconds, 0), _LAST_MSC))
 
 
 def _drawdown(engine: AccountEngine, now: float) -> wire.DrawdownView:
@@ -140,7 +154,7 @@ def _markets(engine: AccountEngine, now: float) -> list[wire.MarketView]:
             digits=_digits(engine, symbol),
             bid=quote.tick.bid,
             ask=quote.tick.ask,
-            time=datetime.fromtimestamp(quote.tick.time_msc / 1000, UTC),
+            time=_broker_time(quote.tick.time_msc),
             age_seconds=max(0.0, now - quote.changed_at),
             finished=finished,
         )
@@ -169,7 +183,7 @@ def _position(engine: AccountEngine, position: Position) -> wire.PositionView:
         swap=position.swap,
         magic=position.magic,
         comment=plain(position.comment, 32),
-        opened_at=datetime.fromtimestamp(position.time_msc / 1000, UTC),
+        opened_at=_broker_time(position.time_msc),
         foreign=not is_ours(position.magic),
         note=plain(engine.flattener.note(position.ticket)),
     )

@@ -26,6 +26,9 @@ class SpecBook:
         spec = await self._broker.symbol(symbol)
         if not all(math.isfinite(value) for value in astuple(spec) if isinstance(value, float)):
             raise BrokerError("symbol_info", -1, f"{symbol}: a condition that is not a finite number")
+        if spec.point <= 0 or spec.volume_step <= 0:
+            said = f"{symbol}: point {spec.point} and volume step {spec.volume_step}; both must be above 0"
+            raise BrokerError("symbol_info", -1, said)
         self._specs[symbol] = spec
         return spec
 

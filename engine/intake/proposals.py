@@ -1,5 +1,6 @@
 """Where every proposal becomes a signal, whatever its source: checked against the symbol, given an id, journalled."""
 
+import math
 import random
 from dataclasses import dataclass
 
@@ -48,6 +49,8 @@ class Proposals:
         except BrokerError as error:
             raise Refused(f"symbol {plain(proposal.symbol)!r} cannot be read at the broker: {error}") from error
         entry = proposal.entry if proposal.entry is not None else entry_price(proposal.side, tick)
+        if not (math.isfinite(entry) and entry > 0):
+            raise Refused(f"{proposal.symbol} has no price now: {entry}")
         problem = proposal_problem(spec, proposal.side, proposal.volume, entry, proposal.sl, proposal.tp)
         if problem:
             raise Refused(problem)

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from engine.approvals import intent_from_json, intent_to_json
-from engine.broker.base import Side
+from engine.broker.base import Side, SymbolSpec
 from engine.orders import (
     closing_request,
     drift_points,
@@ -122,15 +122,18 @@ def test_an_intent_comes_back_from_the_journal_as_it_went_in() -> None:
 @pytest.mark.parametrize(("side", "order_type"), [(Side.BUY, 1), (Side.SELL, 0)])
 def test_a_close_names_the_ticket_and_goes_the_other_way(side: Side, order_type: int) -> None:
     request = closing_request(position(side=side), EURUSD, 50)
-    assert request is not None
     assert (request["position"], request["type"], request["volume"]) == (7, order_type, 1.0)
 
 
-def test_without_a_filling_mode_nothing_is_built() -> None:
+def test_without_a_filling_mode_nothing_is_opened() -> None:
     without = replace(EURUSD, filling_mode=0)
     intent = intent_of(signal(), without, TICK, epoch=0, clock=FixedClock())
     assert opening_request(intent, without, TICK, 20) is None
-    assert closing_request(position(), without, 20) is None
+
+
+@pytest.mark.parametrize("spec", [None, replace(EURUSD, filling_mode=0)])
+def test_without_a_filling_mode_a_close_tries_each_in_turn(spec: SymbolSpec | None) -> None:
+    assert [closing_request(position(), spec, 20, tries)["type_filling"] for tries in range(4)] == [0, 1, 2, 0]
 
 
 def test_a_protection_request_names_position_stop_and_target() -> None:
