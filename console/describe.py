@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 WIDE = 120
 """Columns from which the header has room for all that is known."""
+_REASON_LINES = 12
 _MODE_TONES: dict[str, Tone] = {"RUNNING": "good", "PAUSED": "warn", "FLATTENING": "alarm", "HALTED": "alarm"}
 _VERDICT_TONES: dict[str, Tone] = {"CLEAR": "", "WARN": "warn"}
 _GAP = Piece("  ")
@@ -102,7 +103,13 @@ def _more_of_account(snapshot: "Snapshot") -> list[Piece]:
 
 
 def banner(view: View, width: int, most: int = 4) -> tuple[Line, ...]:
-    """What the operator must know now, in words; no lines when there is nothing. At most `most` lines."""
+    """What the operator must know now, in words; no lines when there is nothing. At most `most` lines.
+
+    Before the first snapshot the screen is empty: then the reason why there is no engine has all the lines it needs.
+    """
+    each = 2
+    if view.snapshot is None:
+        each = most = _REASON_LINES
     said: list[tuple[str, Tone]] = []
     if view.fault:
         said.append((f"CONSOLE FAULT: {plain(view.fault)}. Quit and start it again; the engine goes on.", "alarm"))
@@ -124,7 +131,7 @@ def banner(view: View, width: int, most: int = 4) -> tuple[Line, ...]:
     lines = [
         (Piece(f" {row.ljust(width - 1)}", tone),)
         for text, tone in said
-        for row in textwrap.wrap(text, max(20, width - 2))[:2]
+        for row in textwrap.wrap(text, max(20, width - 2))[:each]
     ]
     if len(lines) > most:
         hidden = f" ... and {len(lines) - most + 1} more lines"

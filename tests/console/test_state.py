@@ -168,6 +168,12 @@ def test_a_lost_link_and_a_fault_are_in_the_banner() -> None:
     assert "DISCONNECTED 3 s: gone; trying again. What is shown is old." in said
 
 
+def test_the_reason_why_there_is_no_engine_is_not_cut_short() -> None:
+    view = View(phase=Phase.DISCONNECTED, detail="it printed: " + "word " * 60 + "RIGHT")
+    assert "RIGHT" in words(describe.banner(view, 80))
+    assert "RIGHT" not in words(describe.banner(replace(view, snapshot=snapshot()), 80))
+
+
 def test_a_narrow_screen_says_when_the_broker_is_gone() -> None:
     gateway = {"connected": False, "restarts": 0, "orders": "x", "reads": "y"}
     assert "broker is not connected" in words(describe.banner(live(gateway=gateway), 80))
