@@ -138,7 +138,10 @@ class Approve(_Decide):
     def unavailable(self, context: Context) -> str | None:
         if reason := super().unavailable(context):
             return reason
-        return f"not sent: the data is {int(context.view.age)} s old" if context.view.stale else None
+        if context.view.stale:
+            return f"not sent: the data is {int(context.view.age)} s old"
+        mode = context.view.mode
+        return None if mode == "RUNNING" else f"entries are blocked: the engine is {mode}"
 
     async def run(self, app: "Console", context: Context) -> None:
         from engine.control.messages import Approve as ApproveAction

@@ -6,6 +6,7 @@ paper terminal, in a folder of its own, from a fixed seed; every picture is of t
 
 import asyncio
 import os
+import re
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -33,6 +34,8 @@ LIMIT_PERCENT = "5"
 TRADED = (("EURUSD", "sell", 1.20), ("USDJPY", "buy", 0.80), ("GBPUSD", "sell", 1.00))
 PROPOSED = (("EURUSD", "buy", 0.20), ("GBPUSD", "buy", 0.15))
 CURVE_SECONDS = 60
+_WEB_FONT = re.compile(r"@font-face \{.*?\}\s*", re.DOTALL)
+"""A picture asks nobody's server for a font: it falls back to the viewer's own."""
 _PATIENCE = 500
 _STOP_SECONDS = 20.0
 
@@ -46,7 +49,8 @@ async def render(attach: Callable[[], Awaitable[ConsoleClient]], folder: Path) -
 
     async def save(app: Console, name: str, size: tuple[int, int]) -> None:
         path = folder / f"{name}-{size[0]}x{size[1]}.svg"
-        await asyncio.to_thread(path.write_text, app.export_screenshot(title="Quarterdeck"), encoding="utf-8")
+        picture = _WEB_FONT.sub("", app.export_screenshot(title="Quarterdeck"))
+        await asyncio.to_thread(path.write_text, picture, encoding="utf-8")
         written.append(path)
 
     for size in (SMALL, LARGE):

@@ -491,10 +491,21 @@ async def test_signal_detail_stands_beside_the_table_on_a_wide_terminal() -> Non
         assert row.index("Approve sends:") > 100
 
 
+@pytest.mark.parametrize("mode", ["PAUSED", "HALTED", "FLATTENING"])
+async def test_nothing_is_approved_while_entries_are_blocked_and_the_key_says_why(mode: str) -> None:
+    engine = FakeEngine(snapshot(engine={"mode": mode}, signals=[signal()]))
+    app = console(engine)
+    async with app.run_test(size=(120, 40), notifications=True) as pilot:
+        await connected(pilot)
+        await pilot.press("1", "a")
+        await shown(pilot, f"entries are blocked: the engine is {mode}")
+        assert engine.sent == []
+
+
 @pytest.mark.parametrize("text", HOSTILE)
 async def test_hostile_text_neither_crashes_nor_acts_nor_reaches_the_terminal(text: str) -> None:
     hostile = snapshot(
-        engine={"mode": "PAUSED", "notices": [text]},
+        engine={"mode": "RUNNING", "notices": [text]},
         account={"server": text, "currency": text},
         positions=[position(1, comment=text), position(2, note=text)],
         signals=[signal(source=text, note=text, reason=text)],
