@@ -8,7 +8,8 @@ import pytest
 from engine.broker.base import BrokerError, GatewayUnavailable
 from engine.broker.connection import Lane
 from engine.broker.gateway import Gateways
-from tests.unit.broker.virtual import NEVER, LoopClock, World, begin, now, run, settle
+from tests.simulation.virtual import VirtualClock
+from tests.unit.broker.virtual import NEVER, World, begin, now, run, settle
 
 
 def test_replacements_are_spaced_by_a_back_off_that_a_long_life_resets() -> None:
@@ -122,7 +123,7 @@ def test_fault_in_the_listener_is_reported_not_swallowed() -> None:
             if told > 2:
                 raise ZeroDivisionError
 
-        gateways = Gateways(world._spawn, LoopClock(), world.gateways._settings, on_change)
+        gateways = Gateways(world._spawn, VirtualClock(asyncio.get_running_loop()), world.gateways._settings, on_change)
         await gateways.start()
         world.connections["orders"].kill()
         await settle()

@@ -2,9 +2,7 @@
 
 import asyncio
 import math
-import selectors
 from collections.abc import Callable, Coroutine, Mapping
-from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from engine.broker.base import BrokerError
@@ -12,42 +10,14 @@ from engine.broker.connection import Call, Connection, ConnectionLost, Frame, Ga
 from engine.broker.gateway import Gateways
 from engine.broker.inprocess import connect_in_process
 from engine.config import GatewaySettings
+from tests.simulation.virtual import VirtualClock, run_virtual
 
 NEVER = math.inf
 
 
-class _JumpingSelector(selectors.DefaultSelector):
-    def __init__(self) -> None:
-        super().__init__()
-        self.now = 1000.0
-
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        if timeout is None:
-            raise RuntimeError("everything waits and no timer is set: the scenario can never go on")
-        self.now += max(timeout, 0.0)
-        return super().select(0)
-
-
-class VirtualLoop(asyncio.SelectorEventLoop):
-    def __init__(self) -> None:
-        self.virtual = _JumpingSelector()
-        super().__init__(self.virtual)
-
-    def time(self) -> float:
-        return self.virtual.now
-
-
-class LoopClock:
-    def monotonic(self) -> float:
-        return asyncio.get_running_loop().time()
-
-    def utc(self) -> datetime:
-        return datetime(2026, 1, 5, tzinfo=UTC) + timedelta(seconds=self.monotonic())
-
-
 def run(scenario: Coroutine[Any, Any, None]) -> None:
-    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
-        runner.run(scenario)
+    """Run a scenario to its end in virtual time."""
+    run_virtual(scenario)
 
 
 class AccountInfo(NamedTuple):
@@ -98,7 +68,9 @@ class World:
         self.spawn_errors = 0
         self.connections: dict[str, Connection] = {}
         self.on_change: Callable[[GatewayChange], object] = lambda change: None
-        self.gateways = Gateways(self._spawn, LoopClock(), GatewaySettings(**settings), self._told)
+        self.gateways = Gateways(
+            self._spawn, VirtualClock(asyncio.get_running_loop()), GatewaySettings(**settings), self._told
+        )
 
     async def __aenter__(self) -> "World":
         await self.gateways.start()
