@@ -281,7 +281,7 @@ def role_of(words: Sequence[str]) -> str:
     if modules and modules[0] in _ENGINE_MODULES:
         return _ENGINE_MODULES[modules[0]]
     named = [place for place, word in enumerate(words) if Path(word).name == "quarterdeck" or word == "console.cli"]
-    if named and words[0] != "tmux":
+    if named and Path(words[0]).name.startswith("python"):
         rest = words[named[0] + 1 :]
         return "engine" if "engine" in rest else "other command" if rest else "console"
     return "other"

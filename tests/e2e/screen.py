@@ -10,6 +10,8 @@ from typing import TypeVar
 from tests.e2e.house import PATIENCE_SECONDS, House, quarterdeck, until
 
 Found = TypeVar("Found")
+_TOLD = '"$@"; echo "[ended: $?]"; read -r _'
+"""The exit code told on the screen, which stays: tmux can lose both when the last process in a terminal ends."""
 
 
 class Screen:
@@ -18,15 +20,14 @@ class Screen:
     def __init__(self, house: House, width: int, height: int, *command: str) -> None:
         self.width, self.height = width, height
         self._house = house
+        self._closed = False
         self._socket = f"e2e-{os.getpid()}-{time.monotonic_ns()}"
         ours = [f"{name}={value}" for name, value in house.environment.items() if name.startswith("QUARTERDECK_")]
-        settings = [part for setting in ours for part in ("-e", setting)]
-        stay = ["start-server", ";", "set-option", "-g", "remain-on-exit", "on", ";"]
-        place = ["-x", str(width), "-y", str(height), "-c", str(house.home)]
-        self._tmux(*stay, "new-session", "-d", *place, *settings, *(command or quarterdeck()))
+        program = ["sh", "-c", _TOLD, "sh", "env", *ours, *(command or quarterdeck())]
+        self._tmux("new-session", "-d", "-x", str(width), "-y", str(height), "-c", str(house.home), *program)
 
     def _tmux(self, *arguments: str) -> str:
-        # Only the program in the terminal belongs to the house, not tmux itself.
+        # Only the program itself belongs to the house, neither tmux nor the shell that waits for its end.
         environment = {
             name: value for name, value in self._house.environment.items() if not name.startswith("QUARTERDECK_")
         }
@@ -74,18 +75,12 @@ class Screen:
         """Wait until a text is no longer on the screen."""
         self.wait(lambda shown: text not in shown, f"a screen without {text!r}", seconds)
 
-    def pid(self) -> int:
-        """The process in the terminal."""
-        return int(self._pane("pane_pid").split()[1])
-
     def exit_code(self) -> int:
         """Wait for the program's end and return its exit code."""
-        found = self.wait(lambda _: re.fullmatch(r"1 (\d+)", self._pane("pane_dead_status")), "the program's end")
-        return int(found[1])
-
-    def _pane(self, name: str) -> str:
-        return self._tmux("display-message", "-p", f"#{{pane_dead}} #{{{name}}}").strip()
+        return int(self.match(r"\[ended: (\d+)\]")[1])
 
     def close(self) -> None:
-        """Close the terminal: its program gets a hang-up."""
-        self._tmux("kill-server")
+        """Close the terminal: its program gets a hang-up. Safe to call again."""
+        if not self._closed:
+            self._closed = True
+            self._tmux("kill-server")

@@ -3,13 +3,13 @@
 import os
 import signal
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.e2e.conftest import OpenHouse, OpenScreen, houses
 from tests.e2e.house import House, gone, until
+from tests.e2e.ticks import zigzag
 
 UNTOUCHED = (
     "ticket",
@@ -33,16 +33,6 @@ def kill(pid: int) -> None:
 
 def same(position: Any, other: Any) -> bool:
     return all(position[name] == other[name] for name in UNTOUCHED)
-
-
-def zigzag(path: Path, ticks: int, swing: int = 100) -> Path:
-    """EURUSD going up and down by `swing` points, a point a tick and a tick a second, with a spread of one point."""
-    lines = []
-    for number in range(ticks):
-        points = 110_000 + swing - abs(number % (2 * swing) - swing)
-        lines.append(f"{1_700_000_000 + number},{points / 1e5:.5f},{(points + 1) / 1e5:.5f}")
-    path.write_text("\n".join(lines) + "\n")
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -177,7 +167,8 @@ def test_engine_does_not_notice_the_death_of_a_console(house: House, open_screen
     screen.shows("RUNNING", "CONNECTED")
     position = house.open_position()
     before = house.look()
-    kill(screen.pid())
+    (console,) = house.pids("console")
+    kill(console)
     seen = house.see(lambda seen: seen["seq"] > before["seq"], "the next heartbeat", 5)
     assert seen["engine"]["pid"] == before["engine"]["pid"] == house.engine_pid()
     assert (seen["engine"]["mode"], seen["reading"]["validity"]) == ("RUNNING", "VALID")
