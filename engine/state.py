@@ -33,9 +33,6 @@ TRANSITIONS: dict[EngineMode, frozenset[EngineMode]] = {
     EngineMode.HALTED: frozenset({EngineMode.PAUSED, EngineMode.FLATTENING}),
 }
 
-STORED_MODES = frozenset({EngineMode.PAUSED, EngineMode.RUNNING, EngineMode.FLATTENING, EngineMode.HALTED})
-"""The modes that survive a restart; the others are steps of starting."""
-
 
 class IllegalTransition(Exception):
     """A change of mode that the table does not have."""

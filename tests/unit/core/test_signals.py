@@ -3,7 +3,7 @@ import random
 import pytest
 
 from engine.signals import OPEN_STATES, TRANSITIONS, SignalState, is_ours, magic_of, new_id
-from engine.state import STORED_MODES, EngineMode, IllegalTransition, check_transition
+from engine.state import EngineMode, IllegalTransition, check_transition
 from engine.state import TRANSITIONS as MODE_TRANSITIONS
 
 
@@ -53,7 +53,3 @@ def test_running_is_never_reached_from_a_halt_or_a_flatten() -> None:
     for mode in (EngineMode.HALTED, EngineMode.FLATTENING, EngineMode.STARTING):
         with pytest.raises(IllegalTransition):
             check_transition(mode, EngineMode.RUNNING)
-
-
-def test_steps_of_starting_are_not_stored() -> None:
-    assert STORED_MODES == set(EngineMode) - {EngineMode.STARTING, EngineMode.RECONCILING}

@@ -14,7 +14,7 @@ def test_nothing_that_steers_a_terminal_or_hides_survives(hostile: str) -> None:
 
 
 def test_ordinary_text_in_any_language_is_kept() -> None:
-    assert plain("Größe 5 € – отклонено 拒否 [/NEW]") == "Größe 5 € – отклонено 拒否 [/NEW]"
+    assert plain("Größe 5 € - отклонено 拒否 [/NEW]") == "Größe 5 € - отклонено 拒否 [/NEW]"
 
 
 def test_line_breaks_become_spaces() -> None:
