@@ -19,7 +19,7 @@ from typing import Any
 
 import filelock
 
-from engine.account import AccountEngine
+from engine.account import AccountEngine, UnsupportedAccount
 from engine.broker.base import Account, BrokerError
 from engine.broker.child import spawn_workers
 from engine.broker.connection import GatewayChange
@@ -32,7 +32,7 @@ from engine.control.messages import CommandResult
 from engine.control.server import ControlServer
 from engine.events import Draft, EventType
 from engine.intake.strategies.demo import DemoStrategy
-from engine.journal import Journal
+from engine.journal import Journal, JournalError
 from engine.paper.launch import PaperMarket, open_paper_market
 from engine.projection import SCHEMA, project
 from engine.target import EngineTarget
@@ -77,7 +77,10 @@ async def _serve(profile: str, settings: Settings, folder: Path) -> None:
     async with AsyncExitStack() as stack:
         market = await stack.enter_async_context(_market(settings, folder)) if settings.is_paper else None
         journal = Journal(folder / "journal.db", schema=SCHEMA, project=project)
-        await journal.open()
+        try:
+            await journal.open()
+        except JournalError as error:
+            raise StartError(str(error)) from error
         stack.push_async_callback(journal.close)
         gateways = Gateways(
             spawn_workers(settings.terminal.module, _initialize(settings, market), folder / "gateways.log"),
@@ -118,18 +121,24 @@ async def _serve(profile: str, settings: Settings, folder: Path) -> None:
             stack.enter_context(market.watching())
         try:
             await engine.run(ready=server.start)
+        except* UnsupportedAccount as refusals:
+            raise StartError(str(refusals.exceptions[0])) from refusals
         finally:
             await server.stop()
 
 
 @asynccontextmanager
 async def _market(settings: Settings, folder: Path) -> AsyncIterator[PaperMarket]:
-    """The paper terminal: found or started; it ends with an orderly stop, and outlives a killed engine."""
+    """The paper terminal, found or started: it ends with an orderly stop or failed start, outlives a killed engine."""
     try:
         market = await open_paper_market(settings.paper, folder / "paper")
     except (ValueError, OSError) as error:
         raise StartError(str(error)) from error
-    yield market
+    try:
+        yield market
+    except StartError:
+        await market.shutdown()
+        raise
     await market.shutdown()
 
 

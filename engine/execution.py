@@ -15,6 +15,7 @@ from typing import Any
 
 from engine.approvals import Refused, SignalBook
 from engine.broker.base import Broker, BrokerError, Deal, Position, SendReply, StaleEpoch, SymbolSpec, Tick
+from engine.broker.mt5 import DealType
 from engine.events import EventType
 from engine.orders import closing_request, drift_points, entry_price, intent_of, opening_request, protection_request
 from engine.outcomes import Outcome, of_error, of_retcode
@@ -144,7 +145,7 @@ class Executor:
         deadline = self._clock.monotonic() + _DEALS_SECONDS
         while True:
             try:
-                deals = await self._broker.deals_of_order(reply.order) if reply.order else ()
+                deals = _trades(await self._broker.deals_of_order(reply.order)) if reply.order else ()
             except BrokerError:
                 deals = ()
             if deals:
@@ -300,7 +301,7 @@ class Executor:
         if held is not None:
             # Found whatever the quote's time was, from which the window of the history was reckoned.
             deals = await self._broker.deals_of_position(held)
-        ours = tuple(deal for deal in deals if deal.magic == intent.magic and deal.entry == 0)
+        ours = tuple(deal for deal in _trades(deals) if deal.magic == intent.magic and deal.entry == 0)
         if ours:
             return Evidence(ours[0].order, ours, working=False)
         working = any(order.magic == intent.magic for order in orders)
@@ -309,6 +310,11 @@ class Executor:
         if working or seen:
             return Evidence(seen[0] if seen else 0, (), working=working)
         return None
+
+
+def _trades(deals: tuple[Deal, ...]) -> tuple[Deal, ...]:
+    """Without what is booked beside a trade: a charge is a deal of its own at some brokers, of no volume."""
+    return tuple(deal for deal in deals if deal.type in (DealType.BUY, DealType.SELL) and deal.volume > 0)
 
 
 def _intent(signal: Signal) -> Intent:

@@ -96,7 +96,7 @@ class PositionObserver:
 
     async def _tell_closed(self, position: Position) -> None:
         deals = await self._deals(position.identifier)
-        closing = [deal for deal in deals if deal.entry != 0]
+        closing = [deal for deal in deals if deal.entry != 0 and deal.volume > 0]
         details: dict[str, object] = {"explained": bool(closing)}
         if closing:
             volume = sum(deal.volume for deal in closing)

@@ -1,7 +1,9 @@
 """What once broke the engine: each test was a way to do harm."""
 
 import asyncio
-import math
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import pytest
 from engine.broker.connection import Frame
 from engine.control import messages as wire
 from engine.journal.database import Ballast
+from engine.paper.control import PaperControl
 from engine.paper.terminal import PaperTerminal, TerminalConfig
 from engine.signals import SignalState
 from engine.state import EngineMode
@@ -67,27 +70,6 @@ def test_a_flatten_never_closes_what_is_on_another_account(tmp_path: Path) -> No
     run_virtual(run())
 
 
-@pytest.mark.parametrize(
-    "lie", [{"equity": math.nan}, {"balance": math.nan}, {"equity": 0.0, "balance": 0.0, "credit": 0.0}]
-)
-def test_numbers_that_cannot_be_believed_are_not_flat(tmp_path: Path, lie: dict[str, float]) -> None:
-    faults: dict[str, Any] = {}
-
-    async def run() -> None:
-        async with world(tmp_path, faults=faults) as made:
-            faults["account_info"] = changed(**lie)
-            await made.command(wire.Flatten())
-            await asyncio.sleep(10)
-            assert made.engine.modes.mode is EngineMode.FLATTENING
-            report = made.target.snapshot().flatten
-            assert report is not None
-            assert report.remaining
-            faults.clear()
-            await made.until(lambda: made.engine.modes.mode is EngineMode.HALTED)
-
-    run_virtual(run())
-
-
 def test_orders_that_cannot_be_read_do_not_keep_positions_open(tmp_path: Path) -> None:
     faults: dict[str, Any] = {}
 
@@ -124,107 +106,6 @@ def test_a_symbol_whose_conditions_are_of_no_use_is_closed_all_the_same(tmp_path
             await made.until(lambda: made.engine.modes.mode is EngineMode.HALTED, 30.0)
             assert made.engine.cycle.reading.positions == ()
         terminal.shutdown()
-
-    run_virtual(run())
-
-
-@pytest.mark.parametrize("time_msc", [0, 32_503_680_000_000, 10**18, -(10**18)])
-def test_a_quote_of_any_time_is_shown(tmp_path: Path, time_msc: int) -> None:
-    faults: dict[str, Any] = {"symbol_info_tick": changed(time_msc=time_msc)}
-
-    async def run() -> None:
-        async with world(tmp_path, faults=faults) as made:
-            await asyncio.sleep(1)
-            assert made.target.snapshot().model_dump_json()
-            assert made.target.snapshot().markets
-
-    run_virtual(run())
-
-
-@pytest.mark.parametrize("changes", [{"time_msc": 10**18}, {"time_msc": -(10**18)}])
-def test_a_position_with_odd_fields_is_shown(tmp_path: Path, changes: dict[str, Any]) -> None:
-    faults: dict[str, Any] = {}
-
-    async def run() -> None:
-        async with world(tmp_path, faults=faults) as made:
-            await made.bought()
-            faults["positions_get"] = lambda honest: tuple(Struct(item, **changes) for item in honest())
-            await asyncio.sleep(1)
-            assert made.target.snapshot().model_dump_json()
-
-    run_virtual(run())
-
-
-@pytest.mark.parametrize("changes", [{"margin_level": math.inf}, {"margin_level": math.nan, "margin_free": math.nan}])
-def test_an_account_with_figures_that_are_none_is_shown(tmp_path: Path, changes: dict[str, Any]) -> None:
-    async def run() -> None:
-        async with world(tmp_path, faults={"account_info": changed(**changes)}) as made:
-            await asyncio.sleep(1)
-            assert made.target.snapshot().model_dump_json()
-
-    run_virtual(run())
-
-
-@pytest.mark.parametrize("price", [math.nan, math.inf])
-def test_a_price_that_is_none_makes_no_signal(tmp_path: Path, price: float) -> None:
-    faults: dict[str, Any] = {}
-
-    async def run() -> None:
-        async with world(tmp_path, faults=faults) as made:
-            faults["symbol_info_tick"] = changed(ask=price, bid=price)
-            action = wire.AddSignal(symbol="EURUSD", side="buy", volume=0.1, sl=1.0, tp=2.0)
-            assert not (await made.command(action)).accepted
-            assert made.target.snapshot().model_dump_json()
-
-    run_virtual(run())
-
-
-@pytest.mark.parametrize("changes", [{"point": 0.0}, {"volume_step": 0.0}])
-def test_conditions_that_make_no_sense_end_nothing(tmp_path: Path, changes: dict[str, float]) -> None:
-    faults: dict[str, Any] = {}
-
-    async def run() -> None:
-        async with world(tmp_path, faults=faults) as made:
-            signal = await made.engine.proposals.take(made.buy())
-            faults["symbol_info"] = lambda honest, *args: Struct(honest(*args), **changes)
-            await asyncio.sleep(15)
-            assert made.target.snapshot().model_dump_json()
-            action = wire.AddSignal(symbol="EURUSD", side="buy", volume=0.1, sl=1.0, tp=2.0)
-            assert not (await made.command(action)).accepted
-            await made.approve(signal)
-            await asyncio.sleep(5)
-            assert not made.running.done()
-
-    run_virtual(run())
-
-
-@pytest.mark.parametrize(
-    "lie",
-    [
-        {"equity": 1_000_000.0},
-        {"equity": 1_000_000.0, "balance": 1_000_000.0},
-        {"equity": math.nan},
-        {"equity": 0.0, "balance": 0.0},
-    ],
-)
-def test_a_first_look_that_cannot_be_believed_sets_no_baseline(tmp_path: Path, lie: dict[str, float]) -> None:
-    looks: list[int] = []
-
-    def at_first(honest: Any) -> Any:
-        looks.append(1)
-        # The third lie is of cached values: the terminal has not yet connected.
-        return Struct(honest(), **lie) if len(looks) <= 4 else honest()
-
-    faults: dict[str, Any] = {"account_info": at_first}
-    if "balance" in lie and lie["equity"]:
-        faults["terminal_info"] = lambda honest: Struct(honest(), connected=len(looks) > 4)
-
-    async def run() -> None:
-        async with world(tmp_path, faults=faults) as made:
-            await asyncio.sleep(5)
-            assert made.engine.modes.mode is EngineMode.RUNNING
-            assert made.engine.cycle.guard.state.peak == 10_000.0
-            assert made.target.snapshot().model_dump_json()
 
     run_virtual(run())
 
@@ -394,3 +275,47 @@ def test_the_engine_stops_while_the_broker_no_longer_answers(tmp_path: Path) -> 
                 await asyncio.wait([made.running])
 
     run_virtual(run())
+
+
+def test_a_charge_that_is_booked_before_the_trade_ends_nothing(tmp_path: Path) -> None:
+    asked: list[int] = []
+
+    def charge_first(honest: Any, *args: Any, **kwargs: Any) -> Any:
+        deals = honest(*args, **kwargs)
+        if not deals:
+            return deals
+        asked.append(1)
+        charge = Struct(deals[-1], type=7, volume=0.0, price=0.0)
+        return (charge,) if len(asked) <= 2 else (*deals, charge)
+
+    async def run() -> None:
+        faults: dict[str, Any] = {}
+        async with world(tmp_path, faults=faults) as made:
+            faults["history_deals_get"] = charge_first
+            await made.bought()
+            await made.until(lambda: not made.engine.book.all(), 20.0)
+            assert (await made.events("trade_executed"))[0]["volume"] == 0.5
+            asked.clear()
+            await made.command(wire.Flatten())
+            await made.until(lambda: made.engine.modes.mode is EngineMode.HALTED)
+
+    run_virtual(run())
+
+
+def test_a_journal_that_is_none_is_said_in_one_sentence_and_leaves_no_terminal_behind(tmp_path: Path) -> None:
+    folder = tmp_path / "state" / "paper"
+    folder.mkdir(parents=True)
+    (folder / "journal.db").write_bytes(b"not a database" * 1000)
+    engine = subprocess.run(
+        [sys.executable, "-m", "engine"],
+        env={**os.environ, "QUARTERDECK_HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert engine.returncode == 1
+    assert "the engine does not start: journal" in engine.stderr
+    assert "Traceback" not in engine.stderr
+    with pytest.raises((OSError, EOFError, ValueError)):
+        asyncio.run(PaperControl.connect(folder / "paper" / "terminal.json"))
