@@ -16,7 +16,7 @@ from engine.broker.base import Account, Broker, BrokerError, MarginMode, Sweep
 from engine.clock import Clock
 from engine.config import Settings
 from engine.cycle import GuardCycle
-from engine.events import EventType
+from engine.events import Draft, EventType
 from engine.execution import Executor
 from engine.flatten import Flattener, FlattenReport
 from engine.guards.base import Verdict
@@ -321,10 +321,12 @@ class AccountEngine:
             return "the broker does not let programs trade on this account"
         return None
 
-    def flatten(self, reason: str, **who: str) -> "asyncio.Task[FlattenReport]":
-        """Close everything and halt; joins the flatten under way if there is one."""
+    def flatten(self, reason: str, *causes: Draft, **who: str) -> "asyncio.Task[FlattenReport]":
+        """Close everything and halt; joins the flatten under way if there is one. `causes` are recorded with it."""
         if self._flattening is None or self._flattening.done():
-            return self._start_flatten(reason, self.modes.block(EngineMode.FLATTENING, reason, **who))
+            return self._start_flatten(reason, self.modes.block(EngineMode.FLATTENING, reason, *causes, **who))
+        if causes:
+            self.spawn(self.recorder.urgent(*causes))
         return self._flattening
 
     def _start_flatten(self, reason: str, latching: Coroutine[Any, Any, None] | None) -> "asyncio.Task[FlattenReport]":
@@ -344,8 +346,8 @@ class AccountEngine:
         unknown = self.book.unresolved()
         return [f"signal {signal.id}" for signal in unknown if signal.presumed_absent is presumed_absent]
 
-    async def _flatten_for_guard(self, reason: str) -> int:
-        report = await asyncio.shield(self.flatten(reason, operator="drawdown guard", origin="engine"))
+    async def _flatten_for_guard(self, reason: str, cause: Draft) -> int:
+        report = await asyncio.shield(self.flatten(reason, cause, operator="drawdown guard", origin="engine"))
         return report.positions_closed
 
     def rebase(self) -> None:

@@ -86,7 +86,7 @@ async def _dispatch(
             return f"signal {signal.id} waits for approval", {"signal": signal.id}
         case Pause():
             if engine.modes.mode is EngineMode.PAUSED:
-                await engine.modes.insist_on_pause()
+                await engine.modes.insist_on_pause(reason or "paused by the operator", **who)
                 return "entries are blocked already", {}
             await engine.modes.block(EngineMode.PAUSED, reason or "paused by the operator", **who)
             return "paused: entries are blocked, closing works on", {}

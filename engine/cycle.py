@@ -16,7 +16,7 @@ from datetime import datetime
 from engine.broker.base import Broker, BrokerError, Sweep, Tick
 from engine.clock import iso
 from engine.config import Settings
-from engine.events import EventType
+from engine.events import Draft, EventType
 from engine.guards.base import Verdict
 from engine.guards.drawdown import DrawdownCapExceededError, DrawdownGuard, DrawdownState
 from engine.heartbeat import HeartbeatMetrics
@@ -39,9 +39,9 @@ class Quote:
 class GuardCycle:
     """Looks at one account and has its guard enforced.
 
-    `symbols` returns which ticks to read. `flatten` starts closing everything for a reason (or joins what is under way)
-    and returns how many positions were closed. `stands_down` says that the account is being or has been flattened, so
-    that a breach is not news; `step` moves a replayed market one tick.
+    `symbols` returns which ticks to read. `flatten` starts closing everything for a reason (or joins what is under
+    way), records its cause, and returns how many positions were closed. `stands_down` says that the account is being or
+    has been flattened, so that a breach is not news; `step` moves a replayed market one tick.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class GuardCycle:
         account: tuple[int, str],
         state: DrawdownState,
         symbols: Callable[[], Sequence[str]],
-        flatten: Callable[[str], Awaitable[int]],
+        flatten: Callable[[str, Draft], Awaitable[int]],
         stands_down: Callable[[], bool],
         counts: Callable[[], dict[str, int]],
         spawn: Spawn,
@@ -71,7 +71,9 @@ class GuardCycle:
         self._counts = counts
         self._spawn = spawn
         self._step = step
-        self.guard = DrawdownGuard(state, read=self._read, flatten=lambda tripped: flatten(_trip_reason(tripped)))
+        self.guard = DrawdownGuard(
+            state, read=self._read, flatten=lambda tripped: flatten(_trip_reason(tripped), self._tripped(tripped))
+        )
         self.reading: AccountReading = NO_READING
         self.last_valid: AccountReading = NO_READING
         """The last reading that may be believed: what consoles show, with its age."""
@@ -201,18 +203,20 @@ class GuardCycle:
     def _act_on(self, before: DrawdownState, state: DrawdownState) -> None:
         if state.verdict is Verdict.FLATTEN:
             if not self._stands_down():
-                self._trip(state)
+                self._trip()
         elif state.verdict is not before.verdict:
             kind = {Verdict.WARN: EventType.GUARD_WARN, Verdict.BLOCK: EventType.GUARD_WARN}.get(
                 state.verdict, EventType.GUARD_CLEARED
             )
             self._recorder.urgent_soon(kind, guard="drawdown", verdict=state.verdict, **_numbers(state))
 
-    def _trip(self, state: DrawdownState) -> None:
+    def _trip(self) -> None:
         if self._enforcing is not None and not self._enforcing.done():
             return
         self._enforcing = self._spawn(self._enforce())
-        self._recorder.urgent_soon(
+
+    def _tripped(self, state: DrawdownState) -> Draft:
+        return self._recorder.draft(
             EventType.GUARD_TRIPPED, guard="drawdown", validity=self.reading.validity, **_numbers(state)
         )
 

@@ -148,9 +148,10 @@ class Executor:
                 deals = _trades(await self._broker.deals_of_order(reply.order)) if reply.order else ()
             except BrokerError:
                 deals = ()
-            if deals:
+            late = self._clock.monotonic() >= deadline
+            if deals and (late or sum(deal.volume for deal in deals) >= reply.volume - 1e-9):
                 return await self._filled(signal, spec, tick, reply.order, deals)
-            if self._clock.monotonic() >= deadline:
+            if late:
                 return await self._unknown(signal, f"{said}, but no deal of order {reply.order} has appeared")
             await asyncio.sleep(_POLL_SECONDS)
 

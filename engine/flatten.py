@@ -176,7 +176,7 @@ class Flattener:
                 spec = await self._specs.refresh(position.symbol)
         deviation = _DEVIATION_POINTS[min(state.tries, len(_DEVIATION_POINTS) - 1)]
         request = closing_request(position, spec, deviation, state.tries)
-        return await self._try(position.ticket, name, request)
+        return await self._try(position.ticket, name, request) and request["volume"] == position.volume
 
     async def _try(self, ticket: int, name: str, request: Mapping[str, Any]) -> bool:
         """Send one close or cancel if its time has come. True when the broker says it is done."""

@@ -21,6 +21,7 @@ class Modes:
         self._broker = broker
         self._recorder = recorder
         self._stored = state.mode
+        self._resuming = False
 
     @property
     def mode(self) -> EngineMode:
@@ -42,54 +43,59 @@ class Modes:
         self._stored = state.mode
         self.state = replace(state, mode=EngineMode.RECONCILING)
 
-    def block(self, mode: EngineMode, reason: str, **who: str) -> Coroutine[Any, Any, None]:
-        """Go to PAUSED or FLATTENING: here and now in memory. Await the result for the gateways and the record."""
-        change, self.state = self._change(mode, reason, **who)
-        return self._announce(change)
+    def block(self, mode: EngineMode, reason: str, *causes: Draft, **who: str) -> Coroutine[Any, Any, None]:
+        """Go to PAUSED or FLATTENING: here and now in memory. Await the result for the gateways and the record.
 
-    async def _announce(self, change: Draft) -> None:
+        `causes` are recorded before it in the same commit.
+        """
+        change, self.state = self._change(self.state, mode, reason, **who)
+        return self._announce(*causes, change)
+
+    async def _announce(self, *drafts: Draft) -> None:
         await self._broker.raise_epoch(self.state.epoch)
-        await self._recorder.urgent(change)
+        await self._recorder.urgent(*drafts)
 
     async def halt(self) -> None:
         """The flatten has reported: FLATTENING to HALTED, for the reason that the flatten had."""
-        change, self.state = self._change(EngineMode.HALTED, self.state.halt_reason)
+        change, self.state = self._change(self.state, EngineMode.HALTED, self.state.halt_reason)
         await self._recorder.urgent(change)
 
     async def resume(self, reason: str, **who: str) -> None:
         """PAUSED to RUNNING, once the journal has it. Raises Conflict or JournalError; then nothing has changed."""
         before = self.state
-        change, after = self._change(EngineMode.RUNNING, reason, **who)
-        await self._recorder.journal.append(change)
+        change, after = self._change(before, EngineMode.RUNNING, reason, **who)
+        self._resuming = True
+        try:
+            await self._recorder.journal.append(change)
+        finally:
+            self._resuming = False
         await self._unblocked(before, after)
 
     async def reset(self, equity: float, reason: str, **who: str) -> None:
         """HALTED to PAUSED with the peak restarting at `equity`, in one record. Raises Conflict or JournalError."""
         before = self.state
-        change, after = self._change(EngineMode.PAUSED, reason, **who)
+        change, after = self._change(before, EngineMode.PAUSED, reason, **who)
         baseline = self._recorder.draft(EventType.PEAK_RESET, equity=equity, reason=reason, **who)
         events = await self._recorder.journal.append(change, baseline)
         await self._unblocked(before, replace(after, baseline_seq=events[1].seq, baseline_equity=equity))
 
-    async def insist_on_pause(self) -> None:
-        """Pause once more: a resume that is just being written does not win over it."""
-        self.state = replace(self.state, epoch=self.state.epoch + 1)
-        await self._broker.raise_epoch(self.state.epoch)
+    async def insist_on_pause(self, reason: str, **who: str) -> None:
+        """Pause a PAUSED engine: a resume that is just being written does not win over it, nor in the journal."""
+        if self._resuming:
+            resumed = replace(self.state, mode=EngineMode.RUNNING)
+            change, self.state = self._change(resumed, EngineMode.PAUSED, reason, **who)
+            await self._announce(change)
 
     async def _unblocked(self, before: AccountState, after: AccountState) -> None:
         """Take over what the journal now has; what blocked while it was being written stands."""
-        overtaken, mode = self.state is not before, self.state.mode
-        if not overtaken or mode is EngineMode.PAUSED:
-            self.state = replace(after, epoch=max(self.state.epoch, after.epoch))
-            await self._broker.raise_epoch(self.state.epoch)
+        if self.state is before:
+            self.state = after
+            await self._broker.raise_epoch(after.epoch)
         else:
             self.state = replace(self.state, baseline_seq=after.baseline_seq, baseline_equity=after.baseline_equity)
-        if overtaken and mode is EngineMode.PAUSED:
-            await self.block(EngineMode.PAUSED, "paused while it was being resumed")
 
-    def _change(self, mode: EngineMode, reason: str, **who: str) -> tuple[Draft, AccountState]:
-        """The record of a change to `mode` and the state after it. Every change begins a new epoch."""
-        before = self.state
+    def _change(self, before: AccountState, mode: EngineMode, reason: str, **who: str) -> tuple[Draft, AccountState]:
+        """The record of a change from a state to `mode`, and the state after it. Every change begins a new epoch."""
         check_transition(before.mode, mode)
         halted = mode in (EngineMode.FLATTENING, EngineMode.HALTED)
         after = replace(before, mode=mode, epoch=before.epoch + 1, halt_reason=reason if halted else "")

@@ -97,16 +97,20 @@ def opening_request(intent: Intent, spec: SymbolSpec, tick: Tick, deviation: int
 def closing_request(position: Position, spec: SymbolSpec | None, deviation: int, tries: int = 0) -> dict[str, Any]:
     """The trade request that closes a hedging position by its ticket.
 
-    A close is sent whatever is known of the symbol: when its conditions cannot be read, or name no filling mode, each
-    mode is tried in turn, by the number of `tries` before.
+    One larger than the symbol's largest order is closed piece by piece. A close is sent whatever is known of the
+    symbol: when its conditions cannot be read, or name no filling mode, each mode is tried in turn, by the number of
+    `tries` before.
     """
     filling = filling_for(spec) if spec is not None else None
+    volume = position.volume
+    if spec is not None and 0 < spec.volume_max < volume:
+        volume = spec.volume_max
     if filling is None:
         filling = _ANY_FILLING[tries % len(_ANY_FILLING)]
     return {
         "action": int(TradeAction.DEAL),
         "symbol": position.symbol,
-        "volume": position.volume,
+        "volume": volume,
         "type": int(OrderType.SELL if position.side is Side.BUY else OrderType.BUY),
         "position": position.ticket,
         "price": position.price_current,

@@ -53,8 +53,9 @@ def test_a_pause_that_comes_while_a_resume_is_written_stands(tmp_path: Path) -> 
             append = made.journal.append
 
             async def slow(*drafts):  # type: ignore[no-untyped-def]  # as the journal's own
+                written = await append(*drafts)
                 await asyncio.sleep(1)
-                return await append(*drafts)
+                return written
 
             made.journal.append = slow  # type: ignore[method-assign]  # a slow disk
             resuming = asyncio.create_task(made.command(wire.Resume()))
@@ -87,3 +88,27 @@ def test_the_tables_can_be_built_again_from_the_events(tmp_path: Path) -> None:
     report = verify(tmp_path / "journal.db", schema=SCHEMA, project=project)
     assert report.ok, report.problem
     assert report.events > 20
+
+
+def test_a_pause_during_a_resume_survives_a_crash_between_the_two(tmp_path: Path) -> None:
+    async def run() -> None:
+        terminal = PaperTerminal.open(TerminalConfig())
+        async with world(tmp_path, terminal=terminal) as made:
+            assert (await made.command(wire.Pause())).accepted
+            append = made.journal.append
+
+            async def never(*drafts):  # type: ignore[no-untyped-def]  # as the journal's own
+                await append(*drafts)
+                await asyncio.Event().wait()
+
+            made.journal.append = never  # type: ignore[method-assign]  # written, and nobody hears of it
+            resuming = asyncio.create_task(made.command(wire.Resume()))
+            await asyncio.sleep(0.1)
+            assert (await made.command(wire.Pause())).accepted
+            resuming.cancel()
+            await made.crash()
+        async with world(tmp_path, terminal=terminal) as again:
+            assert again.target.snapshot().engine.mode == "PAUSED"
+        terminal.shutdown()
+
+    run_virtual(run())

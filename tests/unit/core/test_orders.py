@@ -136,5 +136,10 @@ def test_without_a_filling_mode_a_close_tries_each_in_turn(spec: SymbolSpec | No
     assert [closing_request(position(), spec, 20, tries)["type_filling"] for tries in range(4)] == [0, 1, 2, 0]
 
 
+def test_a_position_larger_than_the_largest_order_is_closed_piece_by_piece() -> None:
+    assert closing_request(position(volume=250.0), EURUSD, 50)["volume"] == 100.0
+    assert closing_request(position(volume=250.0), replace(EURUSD, volume_max=0.0), 50)["volume"] == 250.0
+
+
 def test_a_protection_request_names_position_stop_and_target() -> None:
     assert protection_request(position(), 1.09, 1.12)["position"] == 7

@@ -3,8 +3,8 @@ import random
 import pytest
 
 from engine.signals import OPEN_STATES, TRANSITIONS, SignalState, is_ours, magic_of, new_id
-from engine.state import EngineMode, IllegalTransition, check_transition
 from engine.state import TRANSITIONS as MODE_TRANSITIONS
+from engine.state import EngineMode, IllegalTransition, check_transition
 
 
 def test_ids_are_eight_unmistakable_characters_and_come_from_the_seed() -> None:
