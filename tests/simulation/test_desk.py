@@ -112,7 +112,7 @@ def test_a_symbol_without_a_filling_mode_is_blocked(tmp_path: Path) -> None:
 def test_a_stop_loss_that_fires_is_told_with_its_price_and_result(tmp_path: Path) -> None:
     async def run() -> None:
         async with world(tmp_path) as made:
-            await made.bought(distance=0.0008)
+            await made.bought(distance=0.0004)
             await made.until(lambda: not made.engine.cycle.reading.positions, 40_000.0)
             await asyncio.sleep(1)
             closed = (await made.events("position_closed"))[0]
@@ -127,7 +127,7 @@ def test_a_position_that_closed_while_the_engine_was_down_is_told_at_the_next_st
     async def run() -> None:
         terminal = PaperTerminal.open(TerminalConfig())
         async with world(tmp_path, terminal=terminal) as made:
-            await made.bought(distance=0.0008)
+            await made.bought(distance=0.0004)
             await asyncio.sleep(1)
             await made.crash()
         await asyncio.sleep(20_000)
@@ -178,7 +178,7 @@ def demo_session(folder: Path, seed: int) -> list[dict[str, Any]]:
     async def run() -> list[dict[str, Any]]:
         async with world(folder, strategy=DemoStrategy(random.Random(seed))) as made:
             await made.until(lambda: made.engine.book.pending(), 10.0)
-            await asyncio.sleep(900)
+            await asyncio.sleep(300)
             assert len(made.engine.book.pending()) <= 4
             for signal in made.engine.book.pending():
                 assert signal.reward_to_risk == pytest.approx(2.0, rel=0.05)

@@ -118,7 +118,7 @@ def test_a_closed_market_defers_the_flatten_keeps_it_latched_and_goes_on_when_it
             await made.bought()
             assert (await made.command(wire.Flatten())).accepted
             await made.until(lambda: made.target.snapshot().flatten.state == "DEFERRED")  # type: ignore[union-attr]
-            await asyncio.sleep(600)
+            await asyncio.sleep(120)
             view = made.target.snapshot()
             assert view.flatten is not None
             assert view.engine.mode == "FLATTENING"

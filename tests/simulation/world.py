@@ -71,7 +71,8 @@ class World:
                 if self.running.done():
                     self.running.result()
                     raise AssertionError("the engine ended")
-                await asyncio.sleep(0.01)
+                # A long wait need not look as often as a short one.
+                await asyncio.sleep(0.01 if seconds <= 60 else 0.1)
 
     async def crash(self) -> None:
         """End the engine as kill -9 would: nothing of it runs on."""
