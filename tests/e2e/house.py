@@ -74,7 +74,9 @@ class House:
     def __init__(self, folder: Path, settings: Mapping[str, str] | None = None) -> None:
         self.home = folder
         self.state = folder / "state" / "paper"
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith(("QUARTERDECK_", "TMUX"))}
+        # COLUMNS and LINES would tell a console another size than its terminal has.
+        kept_out = ("QUARTERDECK_", "TMUX", "COLUMNS", "LINES")
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(kept_out)}
         self.environment = {
             **inherited,
             "LC_ALL": "C.UTF-8",
@@ -84,6 +86,12 @@ class House:
         self._started: list[subprocess.Popen[str]] = []
         self._logs = itertools.count(1)
         self._ids = itertools.count(1)
+
+    def move_to(self, folder: Path) -> None:
+        """Make another folder the home, before anything is started."""
+        folder.mkdir(parents=True)
+        self.home, self.state = folder, folder / "state" / "paper"
+        self.environment["QUARTERDECK_HOME"] = str(folder)
 
     # programs
 

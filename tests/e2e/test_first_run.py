@@ -15,7 +15,7 @@ def test_operator_gets_from_nothing_to_a_flat_account_and_back(
 ) -> None:
     house = open_house(QUARTERDECK_LOOP__HEARTBEAT_SECONDS="0.5")
     screen = open_screen(house, width, height)
-    screen.shows("PAPER", "RUNNING", "CONNECTED", "1 Approvals (1)", "PENDING")
+    screen.shows("PAPER", "RUNNING CONNECTED", "1 Approvals (1)", "PENDING")
     proposed = house.look()["signals"][0]
     screen.shows(f"Approve sends: {proposed['side'].upper()} {proposed['volume']:.2f} {proposed['symbol']}")
 

@@ -1,7 +1,7 @@
 """Ways out of the console, and what each leaves behind."""
 
 from tests.e2e.conftest import OpenScreen
-from tests.e2e.house import House
+from tests.e2e.house import House, until
 
 ASKED = "QUIT THE CONSOLE?"
 
@@ -10,7 +10,7 @@ def test_engine_left_running_is_found_by_the_next_console_and_stopped_from_it(
     house: House, open_screen: OpenScreen
 ) -> None:
     first = open_screen(house)
-    first.shows("RUNNING", "CONNECTED")
+    first.shows("RUNNING CONNECTED")
     engine = house.engine_pid()
     ticket = house.open_position()["ticket"]
 
@@ -25,7 +25,7 @@ def test_engine_left_running_is_found_by_the_next_console_and_stopped_from_it(
     assert house.look()["engine"]["pid"] == engine
 
     second = open_screen(house)
-    second.shows("RUNNING", "CONNECTED", "2 Positions (1)")
+    second.shows("RUNNING CONNECTED", "2 Positions (1)")
     seen = house.look()
     assert seen["engine"]["pid"] == engine
     assert [position["ticket"] for position in seen["positions"]] == [ticket]
@@ -39,7 +39,7 @@ def test_engine_left_running_is_found_by_the_next_console_and_stopped_from_it(
 
 def test_flatten_and_quit_leaves_a_flat_account_and_no_process(house: House, open_screen: OpenScreen) -> None:
     screen = open_screen(house)
-    screen.shows("RUNNING", "CONNECTED")
+    screen.shows("RUNNING CONNECTED")
     house.open_position()
     screen.shows("2 Positions (1)")
     screen.press("q")
@@ -56,12 +56,27 @@ def test_flatten_and_quit_leaves_a_flat_account_and_no_process(house: House, ope
 
 def test_ctrl_c_asks_and_kills_nothing(house: House, open_screen: OpenScreen) -> None:
     screen = open_screen(house)
-    screen.shows("RUNNING", "CONNECTED")
+    screen.shows("RUNNING CONNECTED")
     before = house.processes().keys()
     screen.press("C-c")
     screen.shows(ASKED)
     screen.press("C-c")
     screen.press("Escape")
     screen.lacks(ASKED)
-    screen.shows("RUNNING", "CONNECTED")
+    screen.shows("RUNNING CONNECTED")
     assert house.processes().keys() == before
+
+
+def test_console_does_not_start_again_what_was_told_to_stop_until_it_is_asked_to(
+    house: House, open_screen: OpenScreen
+) -> None:
+    screen = open_screen(house)
+    screen.shows("RUNNING CONNECTED")
+    stopped = house.engine_pid()
+    house.command("stop", reason="from elsewhere")
+    screen.shows("DISCONNECTED", "the engine was told to stop; press s to start it")
+    until(lambda: len(house.processes()) == 1, "a console alone")
+    screen.press("s")
+    screen.shows("RUNNING CONNECTED")
+    assert house.look()["engine"]["pid"] != stopped
+    assert house.look()["account"]["balance"] == 10_000

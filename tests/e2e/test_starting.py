@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import OpenScreen
+from tests.e2e.conftest import OpenHouse, OpenScreen
 from tests.e2e.house import House, gone, until
 
 BAD_LINES = {
@@ -85,10 +85,20 @@ def test_signalled_engine_stops_in_order(house: House, number: signal.Signals) -
     assert "events: ok" in house.done("journal", "verify")
 
 
+def test_home_with_a_path_too_long_for_a_socket_works_alike(open_house: OpenHouse) -> None:
+    house = open_house(QUARTERDECK_PAPER__DEMO_STRATEGY="false")
+    house.move_to(house.home / ("deep" * 20) / ("deeper" * 10))
+    house.engine()
+    assert not (house.state / "control.sock").exists()
+    assert "RUNNING" in house.done("status")
+    house.command("stop")
+    house.nothing_left()
+
+
 def test_five_consoles_at_once_on_an_empty_home_share_one_engine(house: House, open_screen: OpenScreen) -> None:
     screens = [open_screen(house) for _ in range(5)]
     for screen in screens:
-        screen.shows("RUNNING", "CONNECTED")
+        screen.shows("RUNNING CONNECTED")
     until(lambda: len(house.pids("engine")) == 1, "one engine")
     assert len(house.pids("paper terminal")) == 1
     assert len(house.pids("gateway")) == 2
