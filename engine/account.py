@@ -122,12 +122,14 @@ class AccountEngine:
             await self._restore()
             cycling = group.create_task(self._cycle_forever(), name="guard cycle")
             housekeeping = group.create_task(self._housekeep(), name="housekeeping")
+            watching = group.create_task(self._watch(), name="blindness")
             await self.loop.start()
             if ready is not None:
                 await ready()
             await self.stop_requested.wait()
             await self.loop.stop()
             housekeeping.cancel()
+            watching.cancel()
             cycling.cancel()
             if self._flattening is not None:
                 self._flattening.cancel()
@@ -238,6 +240,12 @@ class AccountEngine:
         if sweep is None or self.cycle.reading.validity is not Validity.VALID:
             return False
         return bool(sweep.positions) or bool(sweep.orders)
+
+    async def _watch(self) -> None:
+        """Looks for blindness while a read hangs: whatever else is done here may wait for that read."""
+        while True:
+            await asyncio.sleep(HOUSEKEEPING_SECONDS)
+            self.cycle.watch_blindness()
 
     async def _housekeep(self) -> None:
         specs_due = reconcile_due = 0.0

@@ -125,7 +125,7 @@ class GuardCycle:
             self.guard_error = None
         if self.reading.validity is Validity.VALID:
             self._valid(state)
-        self._watch_blindness()
+        self.watch_blindness()
         self._act_on(before, state)
         self.completed_at = self._clock.monotonic()
         if self.completed_at >= self._next_heartbeat:
@@ -186,7 +186,8 @@ class GuardCycle:
         self.peak_key = key
         self.committed_peak = peak
 
-    def _watch_blindness(self) -> None:
+    def watch_blindness(self) -> None:
+        """Say so when no reading has been valid for too long. Asked from outside too: a hung read holds up a cycle."""
         age = self._clock.monotonic() - self.last_valid_at
         blind = age > self._settings.reading.blind_after_seconds
         if blind and not self.blind:

@@ -117,7 +117,7 @@ class Flattener:
             stranger = self._stranger(look)
             if look is None or stranger:
                 empty_since = None
-                report.remaining = [stranger] if stranger else report.remaining
+                report.remaining = [stranger or "the broker does not answer: what is open cannot be known"]
             elif look.positions or look.orders:
                 # What can be read is closed, also when the other list cannot be read.
                 empty_since = None
@@ -125,6 +125,8 @@ class Flattener:
                 self._describe(look.orders or (), look.positions or (), report)
             elif look.positions is None or look.orders is None:
                 empty_since = None
+                unread = "positions" if look.positions is None else "orders"
+                report.remaining = [f"the {unread} cannot be read: what is open cannot be known"]
             else:
                 doubt = self._doubt(look)
                 now = self._clock.monotonic()

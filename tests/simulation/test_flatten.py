@@ -75,6 +75,9 @@ def test_none_from_the_broker_is_never_read_as_empty(tmp_path: Path) -> None:
             await asyncio.sleep(20)
             assert made.engine.modes.mode is EngineMode.FLATTENING
             assert "flatten_finished" not in [event["kind"] for event in await made.events()]
+            report = made.target.snapshot().flatten
+            assert report is not None
+            assert report.remaining == ["the positions cannot be read: what is open cannot be known"]
             faults.clear()
             await made.until(lambda: made.engine.modes.mode is EngineMode.HALTED)
 

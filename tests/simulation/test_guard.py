@@ -1,9 +1,11 @@
 """The drawdown guard in a running engine: trips, closes, latches, survives."""
 
+import asyncio
 import math
 from pathlib import Path
 from typing import Any
 
+from engine.broker.connection import Frame
 from engine.control import messages as wire
 from engine.paper.terminal import PaperTerminal, TerminalConfig
 from engine.readings import Validity
@@ -132,6 +134,24 @@ def test_a_silent_broker_is_blind_never_flattened(tmp_path: Path) -> None:
             assert view.reading.age_seconds > 5.0
             assert view.engine.mode == "RUNNING"
             assert len(view.positions) == 1
+
+    run_virtual(run())
+
+
+def test_a_hung_read_does_not_put_the_alarm_off(tmp_path: Path) -> None:
+    hanging = [False]
+
+    async def hang(frame: Frame) -> None:
+        if hanging[0]:
+            await asyncio.Event().wait()
+
+    async def run() -> None:
+        slow = {"reading": {"blind_after_seconds": 1.0}, "gateway": {"read_seconds": 60.0}}
+        async with world(tmp_path, before=hang, settings=slow) as made:
+            hanging[0] = True
+            began = made.engine.clock.monotonic()
+            await made.until(lambda: made.engine.cycle.blind)
+            assert made.engine.clock.monotonic() - began < 1.5
 
     run_virtual(run())
 
