@@ -113,7 +113,7 @@ async def test_five_racing_consoles_share_one_engine(make: Make, folder: Path) -
     children = [host._child for host in hosts if host._child is not None]
     # Those that did not get the lock end by themselves, in their own time.
     async with asyncio.timeout(20):
-        while len([child for child in children if child.poll() is None]) > 1:
+        while len([child for child in children if child.poll() is None]) > 1:  # noqa: ASYNC110 - a process has no event
             await asyncio.sleep(0.05)
     assert len([child for child in children if child.poll() is None]) == 1
 
