@@ -19,7 +19,7 @@ from engine.paper.client import PaperClient
 from engine.paper.terminal import PaperTerminal, TerminalConfig
 from tests.contract.mt5_contract_extract import extract
 
-REFERENCE = Path("/work/shared/reference/mt5_contract.json")
+REFERENCE = Path(__file__).resolve().parents[3] / "shared" / "reference" / "mt5_contract.json"
 WHEEL = "MetaTrader5==5.0.6231"
 METH_VARARGS, METH_KEYWORDS, METH_NOARGS = 1, 2, 4
 CONTRACT: dict[str, Any] = dict(structs.CONTRACT)

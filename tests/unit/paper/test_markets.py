@@ -12,7 +12,7 @@ from engine.paper.replay import ReplayMarket
 from engine.paper.synthetic import MINUTE_MS, SyntheticMarket
 from engine.paper.tickfile import TickFileError, inspect
 
-REAL = Path("/work/shared/data/eurusd-ticks-2020-01-01.csv")
+REAL = Path(__file__).resolve().parents[4] / "shared" / "data" / "eurusd-ticks-2020-01-01.csv"
 HISTDATA = "20200101 170000065,1.121200,1.121720,0\n20200101 170010447,1.121210,1.121920,0\n"
 MT5_HEAD = "<DATE>\t<TIME>\t<BID>\t<ASK>\t<LAST>\t<VOLUME>\t<FLAGS>\n"
 

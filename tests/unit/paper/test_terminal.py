@@ -17,7 +17,7 @@ from engine.paper.tickfile import TickFileError
 from tests.unit.paper.markets import ScriptedMarket, deal, trade
 
 FLAT = ("EURUSD", 1.10000, 1.10010)
-REAL = Path("/work/shared/data/eurusd-ticks-2020-01-01.csv")
+REAL = Path(__file__).resolve().parents[4] / "shared" / "data" / "eurusd-ticks-2020-01-01.csv"
 
 
 def seconds(count: int) -> list[tuple[str, float, float]]:
