@@ -32,11 +32,6 @@ def entry_price(side: Side, tick: Tick) -> float:
     return tick.ask if side is Side.BUY else tick.bid
 
 
-def exit_price(side: Side, tick: Tick) -> float:
-    """The price at which a position of this side closes."""
-    return tick.bid if side is Side.BUY else tick.ask
-
-
 def proposal_problem(spec: SymbolSpec, side: Side, volume: float, entry: float, sl: float, tp: float) -> str | None:
     """What is wrong with a proposal, in words that name the rule, the value and the limit; None when nothing is."""
     wrong_volume = volume_problem(spec, volume)
