@@ -14,7 +14,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from engine.paper.account import Conditions
+from engine.paper.conditions import Conditions
 from engine.paper.market import MarketError
 from engine.paper.server import PaperServer
 from engine.paper.store import StateError
@@ -93,8 +93,8 @@ def main(argv: list[str] | None = None) -> int:
         currency=options.currency,
         leverage=options.leverage,
         commission_per_lot=options.commission_per_lot,
-        margin_call_percent=options.margin_call_percent,
-        stop_out_percent=options.stop_out_percent,
+        margin_call=options.margin_call_percent,
+        stop_out=options.stop_out_percent,
     )
     config = TerminalConfig(
         symbol=options.symbol,

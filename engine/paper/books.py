@@ -1,13 +1,13 @@
-"""The records of an account: deals and finished orders in the contract's own fields, positions, and what has changed.
+"""The books of an account: deals and orders in the contract's own fields, positions, balance and credit.
 
-Deals and orders are written once. `Changes` is what a state file must take in one transaction.
+Every change of the books is a record of the ledger (engine/paper/ledger.py), applied here and nowhere else, so that
+the same ledger always gives the same account. Times are of the broker's clock, money is in account currency.
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from engine.paper.ledger import CLOSED, DEAL, ORDER, POSITION, Record
 from engine.paper.structs import CONSTANTS
 
 BUY, SELL = CONSTANTS["POSITION_TYPE_BUY"], CONSTANTS["POSITION_TYPE_SELL"]
@@ -15,7 +15,13 @@ DEAL_BALANCE = CONSTANTS["DEAL_TYPE_BALANCE"]
 ENTRY_IN, ENTRY_OUT = CONSTANTS["DEAL_ENTRY_IN"], CONSTANTS["DEAL_ENTRY_OUT"]
 REASON_CLIENT, REASON_EXPERT = CONSTANTS["DEAL_REASON_CLIENT"], CONSTANTS["DEAL_REASON_EXPERT"]
 REASON_SL, REASON_TP, REASON_SO = (CONSTANTS[f"DEAL_REASON_{name}"] for name in ("SL", "TP", "SO"))
-STATE_FILLED = CONSTANTS["ORDER_STATE_FILLED"]
+REASON_ROLLOVER = CONSTANTS["DEAL_REASON_ROLLOVER"]
+DEAL_CREDIT, DEAL_BONUS = CONSTANTS["DEAL_TYPE_CREDIT"], CONSTANTS["DEAL_TYPE_BONUS"]
+ENTRY_INOUT, ENTRY_OUT_BY = CONSTANTS["DEAL_ENTRY_INOUT"], CONSTANTS["DEAL_ENTRY_OUT_BY"]
+STATE_PLACED, STATE_PARTIAL = CONSTANTS["ORDER_STATE_PLACED"], CONSTANTS["ORDER_STATE_PARTIAL"]
+STATE_FILLED, STATE_CANCELED = CONSTANTS["ORDER_STATE_FILLED"], CONSTANTS["ORDER_STATE_CANCELED"]
+STATE_REJECTED, STATE_EXPIRED = CONSTANTS["ORDER_STATE_REJECTED"], CONSTANTS["ORDER_STATE_EXPIRED"]
+WORKING_STATES = frozenset({STATE_PLACED, STATE_PARTIAL})
 
 
 class Deal(NamedTuple):
@@ -42,7 +48,7 @@ class Deal(NamedTuple):
 
 
 class Order(NamedTuple):
-    """A finished order, as history_orders_get shows it."""
+    """An order, as orders_get shows it while it works and history_orders_get afterwards."""
 
     ticket: int
     time_setup: int
@@ -70,11 +76,15 @@ class Order(NamedTuple):
     external_id: str
 
 
-@dataclass(slots=True)
-class Position:
-    """An open position. `margin_rate` is account currency per unit of the base currency when it was opened."""
+class Position(NamedTuple):
+    """An open position. `margin_rate` is account currency per unit of the margin currency when it was opened.
+
+    `identifier` stays for its life; `ticket` changes when a netting position turns round. `swap` is what the
+    rollovers have added up to.
+    """
 
     ticket: int
+    identifier: int
     symbol: str
     type: int
     volume: float
@@ -87,16 +97,12 @@ class Position:
     time_msc: int
     time_update_msc: int
     margin_rate: float
-    margin: float
+    swap: float
 
     @property
     def sign(self) -> int:
         """+1 for a buy, -1 for a sell."""
         return 1 if self.type == BUY else -1
-
-    def as_json(self) -> list[Any]:
-        """The fields as one JSON list."""
-        return [getattr(self, name) for name in self.__slots__]
 
     def stop_hit(self, bid: float, ask: float) -> int | None:
         """REASON_SL or REASON_TP when a quote reaches one of them, else None.
@@ -112,43 +118,58 @@ class Position:
         return REASON_TP if self.tp and ask <= self.tp else None
 
 
-@dataclass(slots=True)
-class Changes:
-    """What happened since the last commit. A position of None was closed."""
+class Books:
+    """What an account holds. Changed by `apply` alone; `digits` are the decimals of its money."""
 
-    deals: list[Deal] = field(default_factory=list)
-    orders: list[Order] = field(default_factory=list)
-    positions: dict[int, Position | None] = field(default_factory=dict)
+    def __init__(self, digits: int) -> None:
+        self._digits = digits
+        self.balance = 0.0
+        self.credit = 0.0
+        self.next_ticket = 1
+        self.positions: dict[int, Position] = {}
+        self.orders: dict[int, Order] = {}
+        self.history = History()
 
-    def __bool__(self) -> bool:
-        return bool(self.deals or self.orders or self.positions)
+    def apply(self, record: Record) -> None:
+        """Take one record. The ledger's order is the only legal one."""
+        if record.kind == DEAL:
+            self._take_deal(Deal(*record.row))
+        elif record.kind == ORDER:
+            self._take_order(Order(*record.row))
+        elif record.kind == POSITION:
+            position = Position(*record.row)
+            self.positions[position.ticket] = position
+        elif record.kind == CLOSED:
+            del self.positions[record.row[0]]
 
+    def _take_deal(self, deal: Deal) -> None:
+        amount = deal.profit + deal.commission + deal.swap + deal.fee
+        if deal.type in (DEAL_CREDIT, DEAL_BONUS):
+            self.credit = round(self.credit + amount, self._digits) + 0.0
+        else:
+            self.balance = round(self.balance + amount, self._digits) + 0.0
+        self.history.add_deal(deal)
+        self.next_ticket = max(self.next_ticket, deal.ticket + 1)
 
-@dataclass(frozen=True, slots=True)
-class Ledger:
-    """An account as a state file holds it."""
-
-    balance: float
-    next_ticket: int
-    deals: list[Deal]
-    orders: list[Order]
-    positions: list[Position]
+    def _take_order(self, order: Order) -> None:
+        if order.state in WORKING_STATES:
+            self.orders[order.ticket] = order
+        else:
+            self.orders.pop(order.ticket, None)
+            self.history.add_order(order)
+        self.next_ticket = max(self.next_ticket, order.ticket + 1)
 
 
 class History:
     """Deals and finished orders in the order of time, found by order, by position and by time."""
 
-    def __init__(self, deals: Iterable[Deal] = (), orders: Iterable[Order] = ()) -> None:
+    def __init__(self) -> None:
         self.deals: list[Deal] = []
         self.orders: list[Order] = []
         self._deals_of_position: dict[int, list[Deal]] = {}
         self._deals_of_order: dict[int, list[Deal]] = {}
         self._orders_of_position: dict[int, list[Order]] = {}
         self._order_by_ticket: dict[int, Order] = {}
-        for order in orders:
-            self.add_order(order)
-        for deal in deals:
-            self.add_deal(deal)
 
     def add_order(self, order: Order) -> None:
         """Append a finished order; its time is not before the last one's."""

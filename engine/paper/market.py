@@ -10,12 +10,26 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple, Protocol
 
-EXECUTION_INSTANT = 1
-EXECUTION_MARKET = 2
-EXECUTION_EXCHANGE = 3
+from engine.paper.sessions import ALWAYS, Sessions
+from engine.paper.structs import CONSTANTS
+
+EXECUTION_REQUEST = CONSTANTS["SYMBOL_TRADE_EXECUTION_REQUEST"]
+EXECUTION_INSTANT = CONSTANTS["SYMBOL_TRADE_EXECUTION_INSTANT"]
+EXECUTION_MARKET = CONSTANTS["SYMBOL_TRADE_EXECUTION_MARKET"]
+EXECUTION_EXCHANGE = CONSTANTS["SYMBOL_TRADE_EXECUTION_EXCHANGE"]
+TRADE_MODE_FULL = CONSTANTS["SYMBOL_TRADE_MODE_FULL"]
+CALC_FOREX = CONSTANTS["SYMBOL_CALC_MODE_FOREX"]
+SWAP_DISABLED = CONSTANTS["SYMBOL_SWAP_MODE_DISABLED"]
+WEDNESDAY = CONSTANTS["DAY_OF_WEEK_WEDNESDAY"]
+
+# Bit masks that the wheel has no names for.
 FILLING_MASK_FOK = 1
 FILLING_MASK_IOC = 2
-TRADE_MODE_FULL = 4
+FILLING_MASK_BOC = 4
+EXPIRATION_GTC, EXPIRATION_DAY, EXPIRATION_SPECIFIED, EXPIRATION_SPECIFIED_DAY = 1, 2, 4, 8
+ORDERS_MARKET, ORDERS_LIMIT, ORDERS_STOP, ORDERS_STOP_LIMIT, ORDERS_SL, ORDERS_TP, ORDERS_CLOSE_BY = (
+    1 << place for place in range(7)
+)
 
 CURRENCIES = (
     "EUR", "GBP", "AUD", "NZD", "USD", "CAD", "CHF", "NOK", "SEK", "DKK", "PLN", "CZK", "HUF", "TRY", "ZAR", "MXN",
@@ -42,25 +56,58 @@ class Quote(NamedTuple):
 
 @dataclass(frozen=True)
 class Instrument:
-    """The trading conditions of a symbol. Volumes are in lots; levels in points; `profit` and `base` are currencies."""
+    """The trading conditions of a symbol, with the names and numbers of MT5's SymbolInfo.
+
+    Volumes are in lots; levels in points; `base`, `profit` and `margin_currency` are currencies (no margin currency:
+    the base). `tick_size` 0 is one point; `tick_value` is money in the profit currency per tick and lot, for futures
+    and indices. `margin_initial` and `margin_maintenance` are money in the margin currency per lot, 0: by formula.
+    `margin_hedged` is the contract size (with `margin_initial`: the money) charged for a lot that is hedged, None: the
+    same as one leg. `margin_buy`, `margin_sell` multiply the margin of a side. `depth` is how many lots one quote
+    fills, 0: any. `volume_limit` 0: none.
+    """
 
     name: str
     base: str
     profit: str
+    margin_currency: str = ""
     digits: int = 5
     contract_size: float = 100_000.0
+    tick_size: float = 0.0
+    tick_value: float = 0.0
+    calc_mode: int = CALC_FOREX
     volume_min: float = 0.01
     volume_max: float = 100.0
     volume_step: float = 0.01
+    volume_limit: float = 0.0
     stops_level: int = 10
+    freeze_level: int = 0
     execution_mode: int = EXECUTION_MARKET
     filling_mode: int = FILLING_MASK_FOK | FILLING_MASK_IOC
+    order_mode: int = 127
+    expiration_mode: int = 15
     trade_mode: int = TRADE_MODE_FULL
+    margin_initial: float = 0.0
+    margin_maintenance: float = 0.0
+    margin_hedged: float | None = None
+    margin_hedged_use_leg: bool = False
+    margin_buy: float = 1.0
+    margin_sell: float = 1.0
+    swap_mode: int = SWAP_DISABLED
+    swap_long: float = 0.0
+    swap_short: float = 0.0
+    swap_rollover3days: int = WEDNESDAY
+    depth: float = 0.0
+    sessions: Sessions = ALWAYS
 
     @cached_property
     def point(self) -> float:
-        """The smallest step of the price."""
+        """The smallest step of the price's digits."""
         return float(f"1e-{self.digits}")
+
+    @cached_property
+    def tick(self) -> float:
+        """The step of prices."""
+        return self.tick_size or self.point
 
     def points(self, distance: float) -> int:
         """A difference of prices in whole points."""

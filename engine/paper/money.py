@@ -3,12 +3,29 @@
 In: instruments, quotes, an account currency. Out: rounded money. An amount is turned into the account's currency at
 the price of the deal itself where the instrument joins the two currencies (USDJPY in a USD account), as MT5 does;
 otherwise by the pair of the two, direct or inverse, on the side that costs. A missing pair is named, never guessed.
+A cent account counts in hundredths of its currency. Formulas: MetaTrader 5 help, "Margin calculation: Retail Forex,
+Futures" and "Profit calculation"; the examples there are tests.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from engine.paper.market import Instrument, Quote, pair_name
+from engine.paper.structs import CONSTANTS
+
+FOREX_NO_LEVERAGE = CONSTANTS["SYMBOL_CALC_MODE_FOREX_NO_LEVERAGE"]
+FUTURES = CONSTANTS["SYMBOL_CALC_MODE_FUTURES"]
+CFD = CONSTANTS["SYMBOL_CALC_MODE_CFD"]
+CFD_INDEX = CONSTANTS["SYMBOL_CALC_MODE_CFDINDEX"]
+CFD_LEVERAGE = CONSTANTS["SYMBOL_CALC_MODE_CFDLEVERAGE"]
+EXCHANGE_STOCKS = CONSTANTS["SYMBOL_CALC_MODE_EXCH_STOCKS"]
+EXCHANGE_FUTURES = CONSTANTS["SYMBOL_CALC_MODE_EXCH_FUTURES"]
+BY_TICK_VALUE = frozenset({FUTURES, EXCHANGE_FUTURES, CFD_INDEX})
+WITHOUT_LEVERAGE = frozenset({FOREX_NO_LEVERAGE, CFD, CFD_INDEX, EXCHANGE_STOCKS, FUTURES, EXCHANGE_FUTURES})
+AT_PRICE = frozenset({CFD, CFD_INDEX, CFD_LEVERAGE, EXCHANGE_STOCKS})
+
+CENT_CURRENCIES = {"USC": "USD", "EUC": "EUR", "GBC": "GBP"}
+"""Account currencies that are a hundredth of another."""
 
 
 class NoRate(Exception):
@@ -36,37 +53,59 @@ def currency_digits(currency: str) -> int:
     return 0 if currency in ("JPY", "HUF") else 2
 
 
+def lot_value(instrument: Instrument) -> float:
+    """What a lot gains, in the profit currency, when the price rises by 1."""
+    if instrument.calc_mode in BY_TICK_VALUE:
+        return instrument.tick_value / instrument.tick
+    return instrument.contract_size
+
+
 class Valuation:
     """Money in one account currency. `quotes` is the live table of last quotes, owned by the caller."""
 
     def __init__(self, currency: str, instruments: Mapping[str, Instrument], quotes: Mapping[str, Quote]) -> None:
         self.currency = currency
         self.digits = currency_digits(currency)
+        self._main = CENT_CURRENCIES.get(currency, currency)
+        self._units = 100.0 if currency in CENT_CURRENCIES else 1.0
         self._instruments = instruments
         self._quotes = quotes
-        self._of_profit: dict[str, Conversion | NoRate] = {}
-        self._of_margin: dict[str, Conversion | NoRate] = {}
-        for name, instrument in instruments.items():
-            self._of_profit[name] = self._conversion(instrument.profit, instrument)
-            self._of_margin[name] = self._conversion(instrument.base, instrument)
+        self._conversions: dict[tuple[str, str], Conversion | NoRate] = {}
 
-    def _conversion(self, currency: str, wanted_by: Instrument) -> Conversion | NoRate:
-        if currency == self.currency:
+    def _conversion(self, currency: str, wanted_by: Instrument) -> Conversion:
+        key = currency, wanted_by.name
+        found = self._conversions.get(key)
+        if found is None:
+            found = self._conversions[key] = self._find(currency, wanted_by)
+        if isinstance(found, NoRate):
+            raise NoRate(found.pair, found.symbol)
+        return found
+
+    def _find(self, currency: str, wanted_by: Instrument) -> Conversion | NoRate:
+        if currency == self._main:
             return SAME
         # The instrument itself first, so that a trade is converted at its own price.
         for instrument in (wanted_by, *self._instruments.values()):
-            if (instrument.base, instrument.profit) == (currency, self.currency):
+            if (instrument.base, instrument.profit) == (currency, self._main):
                 return Conversion(instrument.name, inverse=False)
-            if (instrument.base, instrument.profit) == (self.currency, currency):
+            if (instrument.base, instrument.profit) == (self._main, currency):
                 return Conversion(instrument.name, inverse=True)
-        return NoRate(pair_name(currency, self.currency), wanted_by.name)
+        return NoRate(pair_name(currency, self._main), wanted_by.name)
 
     def missing(self, symbol: str) -> NoRate | None:
         """What keeps a symbol from being traded in this currency, or None."""
-        for conversion in (self._of_profit[symbol], self._of_margin[symbol]):
-            if isinstance(conversion, NoRate):
-                return conversion
+        instrument = self._instruments[symbol]
+        try:
+            self._conversion(instrument.profit, instrument)
+            self._conversion(instrument.margin_currency or instrument.base, instrument)
+        except NoRate as missing:
+            return missing
         return None
+
+    def depends_on(self, instrument: Instrument) -> frozenset[str]:
+        """The symbols whose quotes move the profit of a position in this instrument. Raises NoRate."""
+        conversion = self._conversion(instrument.profit, instrument)
+        return frozenset(name for name in (instrument.name, conversion.symbol) if name is not None)
 
     def money(self, amount: float) -> float:
         """Round to the currency's digits."""
@@ -77,18 +116,24 @@ class Valuation:
         return round(self._raw_profit(instrument, sign, volume, opened, closed), self.digits)
 
     def _raw_profit(self, instrument: Instrument, sign: int, volume: float, opened: float, closed: float) -> float:
-        raw = (closed - opened) * sign * volume * instrument.contract_size
-        conversion = self._of_profit[instrument.name]
+        raw = (closed - opened) * sign * volume * lot_value(instrument)
+        conversion = self._conversion(instrument.profit, instrument)
+        if conversion.symbol == instrument.name and conversion.inverse:
+            return raw / closed * self._units
+        return self._converted(raw, conversion, instrument)
+
+    def amount(self, amount: float, currency: str, wanted_by: Instrument) -> float:
+        """An amount of a currency in the account's, at the side that costs; not rounded. Raises NoRate."""
+        return self._converted(amount, self._conversion(currency, wanted_by), wanted_by)
+
+    def _converted(self, amount: float, conversion: Conversion, wanted_by: Instrument) -> float:
         if conversion is SAME:
-            return raw
-        if isinstance(conversion, NoRate):
-            raise NoRate(conversion.pair, conversion.symbol)
-        if conversion.symbol == instrument.name:
-            return raw / closed
-        quote = self._quote(conversion, instrument)
+            return amount * self._units
+        quote = self._quote(conversion, wanted_by)
+        gain = amount > 0
         if conversion.inverse:
-            return raw / (quote.ask if raw > 0 else quote.bid)
-        return raw * (quote.bid if raw > 0 else quote.ask)
+            return amount / (quote.ask if gain else quote.bid) * self._units
+        return amount * (quote.bid if gain else quote.ask) * self._units
 
     def _quote(self, conversion: Conversion, instrument: Instrument) -> Quote:
         quote = self._quotes.get(conversion.symbol or "")
@@ -97,28 +142,22 @@ class Valuation:
         return quote
 
     def margin_rate(self, instrument: Instrument, sign: int, price: float) -> float:
-        """Account currency per unit of the base currency, for a trade at `price`. Raises NoRate."""
-        conversion = self._of_margin[instrument.name]
+        """Account currency per unit of the margin currency, for a trade at `price`. Raises NoRate."""
+        conversion = self._conversion(instrument.margin_currency or instrument.base, instrument)
         if conversion is SAME:
-            return 1.0
-        if isinstance(conversion, NoRate):
-            raise NoRate(conversion.pair, conversion.symbol)
+            return self._units
         if conversion.symbol == instrument.name:
-            return price
+            return (1.0 / price if conversion.inverse else price) * self._units
         quote = self._quote(conversion, instrument)
         if conversion.inverse:
-            return 1.0 / (quote.bid if sign > 0 else quote.ask)
-        return quote.ask if sign > 0 else quote.bid
-
-    def margin(self, instrument: Instrument, volume: float, rate: float, leverage: int) -> float:
-        """Margin of `volume` lots at a rate of `margin_rate`."""
-        return round(volume * instrument.contract_size * rate / leverage, self.digits)
+            return 1.0 / (quote.bid if sign > 0 else quote.ask) * self._units
+        return (quote.ask if sign > 0 else quote.bid) * self._units
 
     def tick_values(self, instrument: Instrument) -> tuple[float, float]:
         """Account currency per lot and tick at the bid, of a gain and of a loss. Raises NoRate."""
         quote = self._quotes.get(instrument.name)
         if quote is None:
             raise NoRate(instrument.name, instrument.name)
-        gain = self._raw_profit(instrument, 1, 1.0, quote.bid - instrument.point, quote.bid)
-        loss = self._raw_profit(instrument, 1, 1.0, quote.bid + instrument.point, quote.bid)
+        gain = self._raw_profit(instrument, 1, 1.0, quote.bid - instrument.tick, quote.bid)
+        loss = self._raw_profit(instrument, 1, 1.0, quote.bid + instrument.tick, quote.bid)
         return round(gain, 8), round(-loss, 8)

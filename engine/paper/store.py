@@ -1,24 +1,24 @@
 """The state file of one paper account: SQLite, one transaction for everything that changed together.
 
-In: changes of the account and the place of the market. Out: the same after any kill. Deals and orders are appended,
-positions replaced one by one, so the cost of a commit does not grow with the history.
+In: records of the ledger and the place of the market. Out: the same after any kill. Records are appended, so the cost
+of a commit does not grow with the history.
 """
 
 import json
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from engine.paper.books import Changes, Deal, Ledger, Order, Position
+from engine.paper.ledger import Record
 
-FORMAT = 1
+FORMAT = 2
 _TABLES = """
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS deals (ticket INTEGER PRIMARY KEY, row TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS orders (ticket INTEGER PRIMARY KEY, row TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS positions (ticket INTEGER PRIMARY KEY, row TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS ledger (
+    sequence INTEGER PRIMARY KEY, time_msc INTEGER NOT NULL, kind TEXT NOT NULL, row TEXT NOT NULL
+);
 """
 
 
@@ -28,9 +28,9 @@ class StateError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """What a state file holds: the account, and the terminal's place in the market (JSON)."""
+    """What a state file holds: the account's ledger, and the terminal's place in the market (JSON)."""
 
-    ledger: Ledger
+    records: list[Record]
     terminal: dict[str, Any]
 
 
@@ -70,42 +70,23 @@ class StateStore:
     def load(self) -> Saved | None:
         """Return what was committed last, or None for a new file."""
         try:
-            account = self._fact("account")
             terminal = self._fact("terminal")
-            if account is None or terminal is None:
+            if terminal is None:
                 return None
-            balance, next_ticket = json.loads(account)
-            ledger = Ledger(
-                balance,
-                next_ticket,
-                [Deal(*row) for row in self._rows("deals")],
-                [Order(*row) for row in self._rows("orders")],
-                [Position(*row) for row in self._rows("positions")],
-            )
-            return Saved(ledger, json.loads(terminal))
-        except (sqlite3.Error, ValueError, TypeError) as error:
+            rows = self._connection.execute("SELECT sequence, time_msc, kind, row FROM ledger ORDER BY sequence")
+            records = [Record(sequence, time_msc, kind, json.loads(row)) for sequence, time_msc, kind, row in rows]
+            return Saved(records, json.loads(terminal))
+        except (sqlite3.Error, ValueError) as error:
             raise StateError(f"{self._path}: {error}") from error
 
-    def _rows(self, table: str) -> list[list[Any]]:
-        statement = f"SELECT row FROM {table} ORDER BY ticket"  # noqa: S608 - one of three literals
-        return [json.loads(row) for (row,) in self._connection.execute(statement)]
-
-    def commit(self, balance: float, next_ticket: int, changes: Changes, terminal: Mapping[str, Any]) -> None:
+    def commit(self, records: Iterable[Record], terminal: Mapping[str, Any]) -> None:
         """Write everything in one transaction. Raises StateError when the disk refuses; nothing is written then."""
         run = self._connection.execute
         try:
             run("BEGIN IMMEDIATE")
             try:
-                for deal in changes.deals:
-                    run("INSERT INTO deals VALUES (?, ?)", (deal.ticket, json.dumps(deal)))
-                for order in changes.orders:
-                    run("INSERT INTO orders VALUES (?, ?)", (order.ticket, json.dumps(order)))
-                for ticket, position in changes.positions.items():
-                    if position is None:
-                        run("DELETE FROM positions WHERE ticket = ?", (ticket,))
-                    else:
-                        run("REPLACE INTO positions VALUES (?, ?)", (ticket, json.dumps(position.as_json())))
-                run("REPLACE INTO facts VALUES ('account', ?)", (json.dumps([balance, next_ticket]),))
+                for sequence, time_msc, kind, row in records:
+                    run("INSERT INTO ledger VALUES (?, ?, ?, ?)", (sequence, time_msc, kind, json.dumps(row)))
                 run("REPLACE INTO facts VALUES ('terminal', ?)", (json.dumps(terminal),))
                 run("COMMIT")
             except BaseException:

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from engine.clock import iso
-from engine.paper.account import Conditions, PaperAccount
+from engine.paper.account import PaperAccount
+from engine.paper.conditions import Conditions
 from engine.paper.history import PriceHistory
 from engine.paper.market import Market, MarketError, Quote
 from engine.paper.replay import ReplayMarket
@@ -111,18 +112,16 @@ class PaperTerminal:
             self.account.deposit(balance)
             self._commit()
             return
-        self.account.restore(saved.ledger)
-        for quote in saved.terminal["quotes"]:
-            self._show(Quote(*quote))
+        self.account.restore(saved.records)
+        for row in saved.terminal["quotes"]:
+            quote = Quote(*row)
+            self.account.show(quote)
+            self.prices[quote.symbol].add(quote)
         self.account.time_msc = saved.terminal["time_msc"]
         self.ticks = saved.terminal["ticks"]
         self._elapsed_ms = saved.terminal["elapsed_ms"]
         self.market.resume(saved.terminal["market"])
         self.account.entries_open = self.market.due_ms() is not None
-
-    def _show(self, quote: Quote) -> None:
-        self.account.quotes[quote.symbol] = quote
-        self.prices[quote.symbol].add(quote)
 
     def _tick(self) -> None:
         quote = self.market.take()
@@ -154,11 +153,12 @@ class PaperTerminal:
                     break
                 self._elapsed_ms = max(self._elapsed_ms, float(due))
                 self._tick()
-                if self.account.changed:
+                if self.account.ledger.uncommitted:
                     self._commit()
                 if left is not None:
                     left -= 1
             self._elapsed_ms = target
+            self._settle()
         if now - self._saved_at >= SAVE_SECONDS and self.ticks != self._saved_ticks:
             self._commit()
         return reached
@@ -169,22 +169,27 @@ class PaperTerminal:
         if due is not None:
             self._elapsed_ms = max(self._elapsed_ms, float(due))
             self._tick()
-            if self.account.changed:
+            if self.account.ledger.uncommitted:
                 self._commit()
         return self.finished
 
     def handle(self, name: str, args: Sequence[Any], kwargs: dict[str, Any]) -> tuple[Any, tuple[int, str]]:
         """Answer one MT5 call: (result, last_error). Structs are lists of their fields; failure is None."""
+        self._settle()
         result, error = self._views.call(name, args, kwargs)
-        if self.account.changed:
+        if self.account.ledger.uncommitted:
             self._commit()
         return result, error
+
+    def _settle(self) -> None:
+        self.account.settle(self._elapsed_ms)
+        if self.account.ledger.uncommitted:
+            self._commit()
 
     def status(self) -> dict[str, Any]:
         """The market and the account in short; `time` is the broker's clock written as UTC."""
         symbol = next(iter(self.market.instruments))
         quote = self.account.quotes[symbol]
-        totals = self.account.totals()
         return {
             "symbol": symbol,
             "symbols": list(self.market.instruments),
@@ -197,7 +202,7 @@ class PaperTerminal:
             "server": SERVER,
             "speed": "max" if self.speed is None else self.speed,
             "ticks": self.ticks,
-            "margin_call": 0 < totals.margin_level <= self.account.conditions.margin_call_percent,
+            "margin_call": self.account.below(self.account.conditions.margin_call),
         }
 
     def shutdown(self) -> None:
@@ -214,7 +219,7 @@ class PaperTerminal:
             self._store.close()
 
     def _commit(self) -> None:
-        changes = self.account.take_changes()
+        records = self.account.ledger.take_uncommitted()
         self._saved_ticks = self.ticks
         if self._now is not None:
             self._saved_at = self._now
@@ -228,7 +233,7 @@ class PaperTerminal:
             "ticks": self.ticks,
         }
         try:
-            self._store.commit(self.account.balance, self.account.next_ticket, changes, terminal)
+            self._store.commit(records, terminal)
         except StateError:
             # The account in memory is ahead of the file: nothing of it may be shown to anyone.
             self._release()

@@ -5,13 +5,15 @@ JSON-ready rows, or None with the code. Unknown symbols, calls and shapes are an
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from engine.paper import requests as rq
-from engine.paper.account import PaperAccount, Totals
-from engine.paper.books import Position
+from engine.paper.account import PaperAccount
+from engine.paper.books import Order, Position
 from engine.paper.groups import in_group
 from engine.paper.history import TIMEFRAMES, Bar, PriceHistory
+from engine.paper.holdings import Totals
+from engine.paper.margin import hedged_margin, margin_of
 from engine.paper.market import Instrument
 from engine.paper.money import NoRate
 from engine.paper.structs import CONSTANTS, CONTRACT
@@ -27,10 +29,10 @@ BUILD = int(CONTRACT["version"].rsplit(".", 1)[1])
 RELEASED = "1 Sep 2026"
 COMPANY = "Quarterdeck"
 MAX_BARS = 10_000
-ORDER_MODES = 1 | 16 | 32
-"""Market orders, stop loss and take profit (SYMBOL_ORDER_MARKET, _SL, _TP)."""
-EXPIRATION_GTC = 1
 SIDES = {rq.BUY: 1, rq.SELL: -1}
+
+
+_Held = TypeVar("_Held", Position, Order)
 
 
 class NotFound(Exception):
@@ -62,17 +64,17 @@ class Views:
             "symbol_info": lambda symbol: self._symbol_info(self._known(symbol)),
             "symbol_info_tick": lambda symbol: self._price(symbol).last,
             "symbol_select": self._symbol_select,
-            "positions_total": lambda: len(self._account.positions),
+            "positions_total": lambda: len(self._account.books.positions),
             "positions_get": self._positions_get,
-            "orders_total": lambda: 0,
-            "orders_get": lambda **_: [],
+            "orders_total": lambda: len(self._account.books.orders),
+            "orders_get": self._orders_get,
             "order_check": self._order_check,
             "order_send": self._order_send,
             "order_calc_margin": self._order_calc_margin,
             "order_calc_profit": self._order_calc_profit,
-            "history_orders_total": lambda start, end: len(self._account.history.orders_between(start, end)),
+            "history_orders_total": lambda start, end: len(self._account.books.history.orders_between(start, end)),
             "history_orders_get": self._history_orders_get,
-            "history_deals_total": lambda start, end: len(self._account.history.deals_between(start, end)),
+            "history_deals_total": lambda start, end: len(self._account.books.history.deals_between(start, end)),
             "history_deals_get": self._history_deals_get,
             "copy_ticks_from": self._copy_ticks_from,
             "copy_ticks_range": lambda symbol, start, end, flags: self._price(symbol).ticks_between(
@@ -113,7 +115,8 @@ class Views:
 
     def _terminal_info(self) -> tuple[Any, ...]:
         community_account = community_connection = email = ftp = notifications = mqid = False
-        connected = trade_allowed = True
+        connected = True
+        trade_allowed = self._account.interference.terminal_autotrading
         dlls_allowed = tradeapi_disabled = False
         return (
             community_account, community_connection, connected, dlls_allowed, trade_allowed, tradeapi_disabled, email,
@@ -122,14 +125,14 @@ class Views:
         )  # fmt: skip
 
     def _account_info(self) -> tuple[Any, ...]:
-        conditions = self._account.conditions
-        balance, profit, equity, margin, free, level = self._account.totals()
+        account, conditions = self._account, self._account.conditions
+        balance, credit, profit, equity, margin, free, level = account.totals()
         return (
-            self._login, CONSTANTS["ACCOUNT_TRADE_MODE_DEMO"], conditions.leverage, 0,
-            CONSTANTS["ACCOUNT_STOPOUT_MODE_PERCENT"], True, True, CONSTANTS["ACCOUNT_MARGIN_MODE_RETAIL_HEDGING"],
-            self._account.valuation.digits, False, balance, 0.0, profit, equity, margin, free, level,
-            conditions.margin_call_percent, conditions.stop_out_percent, 0.0, 0.0, 0.0, 0.0, 0.0, "Paper account",
-            self._server, conditions.currency, COMPANY,
+            self._login, CONSTANTS["ACCOUNT_TRADE_MODE_DEMO"], conditions.leverage, conditions.limit_orders,
+            conditions.stop_out_mode, True, account.interference.server_autotrading, conditions.margin_mode,
+            account.valuation.digits, conditions.fifo_close, balance, credit, profit, equity, margin, free, level,
+            conditions.margin_call, conditions.stop_out, 0.0, 0.0, 0.0, 0.0, 0.0, "Paper account", self._server,
+            conditions.currency, COMPANY,
         )  # fmt: skip
 
     def _symbols_get(self, group: str | None = None) -> list[tuple[Any, ...]]:
@@ -143,7 +146,7 @@ class Views:
         self._known(symbol)
         if enable:
             self._selected.add(symbol)
-        elif any(position.symbol == symbol for position in self._account.positions.values()):
+        elif any(position.symbol == symbol for position in self._account.books.positions.values()):
             raise NotFound
         else:
             self._selected.discard(symbol)
@@ -152,31 +155,33 @@ class Views:
     def _symbol_info(self, instrument: Instrument) -> tuple[Any, ...]:
         return symbol_row(self._account, self._prices[instrument.name], instrument, instrument.name in self._selected)
 
-    def _positions_get(
-        self, symbol: str | None = None, ticket: int | None = None, group: str | None = None
-    ) -> list[tuple[Any, ...]]:
-        positions: Iterable[Position] = self._account.positions.values()
-        if symbol is not None:
-            positions = (position for position in positions if position.symbol == symbol)
-        elif group is not None:
-            positions = (position for position in positions if in_group(position.symbol, group))
-        elif ticket is not None:
-            positions = (position for position in positions if position.ticket == ticket)
-        return [self._position_row(position) for position in positions]
+    def _positions_get(self, **by: Any) -> list[tuple[Any, ...]]:
+        return [self._position_row(position) for position in _selected(self._account.books.positions.values(), **by)]
+
+    def _orders_get(self, **by: Any) -> list[tuple[Any, ...]]:
+        return [
+            tuple(
+                order._replace(
+                    price_current=self._account.price_for(order.type, order.symbol), time_done=0, time_done_msc=0
+                )
+            )
+            for order in _selected(self._account.books.orders.values(), **by)
+        ]
 
     def _position_row(self, position: Position) -> tuple[Any, ...]:
         account = self._account
         opened, updated = position.time_msc, position.time_update_msc
         return (
             position.ticket, opened // 1000, opened, updated // 1000, updated, position.type, position.magic,
-            position.ticket, position.reason, position.volume, position.price_open, position.sl, position.tp,
-            account.closing_price(position), 0.0, account.profit(position), position.symbol, position.comment, "",
+            position.identifier, position.reason, position.volume, position.price_open, position.sl, position.tp,
+            account.closing_price(position), position.swap, account.profit(position), position.symbol,
+            position.comment, "",
         )  # fmt: skip
 
     def _order_check(self, values: Sequence[Any]) -> tuple[Any, ...]:
         request = self._request(values)
         problem, after = self._account.check(request)
-        balance, profit, equity, margin, free, level = after or Totals(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+        balance, _, profit, equity, margin, free, level = after or Totals(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
         return problem.retcode, balance, equity, profit, margin, free, level, problem.comment, request
 
     def _order_send(self, values: Sequence[Any]) -> tuple[Any, ...]:
@@ -197,9 +202,12 @@ class Views:
         return request
 
     def _order_calc_margin(self, action: int, symbol: str, volume: float, price: float) -> float:
-        instrument, valuation = self._known(symbol), self._account.valuation
-        rate = valuation.margin_rate(instrument, self._sign(action), price)
-        return valuation.margin(instrument, volume, rate, self._account.conditions.leverage)
+        instrument, valuation, sign = self._known(symbol), self._account.valuation, self._sign(action)
+        if not price > 0:
+            raise Malformed
+        rate = valuation.margin_rate(instrument, sign, price)
+        leverage = self._account.conditions.leverage
+        return valuation.money(margin_of(instrument, sign, volume, price, rate, leverage))
 
     def _order_calc_profit(self, action: int, symbol: str, volume: float, opened: float, closed: float) -> float:
         instrument = self._known(symbol)
@@ -213,7 +221,7 @@ class Views:
         return SIDES[action]
 
     def _history_orders_get(self, **by: Any) -> list[Any]:
-        history = self._account.history
+        history = self._account.books.history
         if "ticket" in by:
             return list(history.orders_of_ticket(by["ticket"]))
         if "position" in by:
@@ -222,7 +230,7 @@ class Views:
         return [order for order in orders if by.get("group") is None or in_group(order.symbol, by["group"])]
 
     def _history_deals_get(self, **by: Any) -> list[Any]:
-        history = self._account.history
+        history = self._account.books.history
         if "ticket" in by:
             return list(history.deals_of_order(by["ticket"]))
         if "position" in by:
@@ -249,6 +257,19 @@ class Views:
 
     def _copy_rates_range(self, symbol: str, timeframe: int, start: float, end: float) -> list[Bar]:
         return [bar for bar in self._bars(symbol, timeframe) if start <= bar.time <= end]
+
+
+def _selected(
+    held: Iterable[_Held], symbol: str | None = None, ticket: int | None = None, group: str | None = None
+) -> Iterable[_Held]:
+    """Positions or orders of a symbol, a group or a ticket; all of them when nothing is asked for."""
+    if symbol is not None:
+        return (one for one in held if one.symbol == symbol)
+    if group is not None:
+        return (one for one in held if in_group(one.symbol, group))
+    if ticket is not None:
+        return (one for one in held if one.ticket == ticket)
+    return held
 
 
 SYMBOL_FIELDS: tuple[str, ...] = tuple(CONTRACT["structs"]["SymbolInfo"]["fields"])
@@ -283,12 +304,17 @@ def symbol_row(account: PaperAccount, prices: PriceHistory, instrument: Instrume
         "digits": instrument.digits,
         "spread": instrument.points(ask - bid),
         "spread_float": True,
+        "trade_calc_mode": instrument.calc_mode,
         "trade_mode": instrument.trade_mode,
         "trade_stops_level": instrument.stops_level,
+        "trade_freeze_level": instrument.freeze_level,
         "trade_exemode": instrument.execution_mode,
-        "expiration_mode": EXPIRATION_GTC,
+        "swap_mode": instrument.swap_mode,
+        "swap_rollover3days": instrument.swap_rollover3days,
+        "margin_hedged_use_leg": instrument.margin_hedged_use_leg,
+        "expiration_mode": instrument.expiration_mode,
         "filling_mode": instrument.filling_mode,
-        "order_mode": ORDER_MODES,
+        "order_mode": instrument.order_mode,
         "bid": bid,
         "bidhigh": day.bid_high,
         "bidlow": day.bid_low,
@@ -299,18 +325,22 @@ def symbol_row(account: PaperAccount, prices: PriceHistory, instrument: Instrume
         "trade_tick_value": gain,
         "trade_tick_value_profit": gain,
         "trade_tick_value_loss": loss,
-        "trade_tick_size": instrument.point,
+        "trade_tick_size": instrument.tick,
         "trade_contract_size": instrument.contract_size,
         "volume_min": instrument.volume_min,
         "volume_max": instrument.volume_max,
         "volume_step": instrument.volume_step,
-        # Both legs of a hedge are charged in full.
-        "margin_hedged": 2 * instrument.contract_size,
+        "volume_limit": instrument.volume_limit,
+        "swap_long": instrument.swap_long,
+        "swap_short": instrument.swap_short,
+        "margin_initial": instrument.margin_initial,
+        "margin_maintenance": instrument.margin_maintenance,
+        "margin_hedged": hedged_margin(instrument),
         "session_open": day.opened,
         "price_change": (bid / day.opened - 1) * 100 if day.opened else 0.0,
         "currency_base": instrument.base,
         "currency_profit": instrument.profit,
-        "currency_margin": instrument.base,
+        "currency_margin": instrument.margin_currency or instrument.base,
         "description": f"{instrument.base} against {instrument.profit}",
         "name": instrument.name,
         "path": f"Paper\\{instrument.name}",

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from engine.paper import client as mt5
-from engine.paper.account import Conditions
 from engine.paper.client import PaperClient
+from engine.paper.conditions import Conditions
 from engine.paper.market import Instrument, Quote, instrument
 from engine.paper.terminal import PaperTerminal
 

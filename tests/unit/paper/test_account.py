@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from engine.paper import client as mt5
-from engine.paper.account import Conditions, PaperAccount
+from engine.paper.account import PaperAccount
+from engine.paper.conditions import Conditions
 from engine.paper.market import Quote, instrument
 from engine.paper.money import NoRate
 from engine.paper.requests import TradeRequest
@@ -176,7 +177,8 @@ def test_opposite_market_order_opens_a_second_position_on_a_hedging_account() ->
     client.order_send(deal("buy", 0.1))
     client.order_send(deal("sell", 0.1))
     assert [position.type for position in client.positions_get()] == [0, 1]
-    assert client.account_info().margin == round(110.01 + 110.0, 2)
+    # A hedged lot is charged once, at the average price of both sides.
+    assert client.account_info().margin == 110.01
 
 
 SIDES = [
@@ -223,18 +225,17 @@ def test_tick_of_another_symbol_fires_no_stop() -> None:
 
 
 def test_stop_out_closes_the_largest_loss_first_and_stops_when_the_level_is_back() -> None:
-    # Margin 440.04 + 110.00; the level falls to 50 % at an equity of 275.02, and at 1.089 the equity is 265.
+    # Margin 440.04: the level falls to 50 % at an equity of 220.02, and at 1.089 the equity is 156.
     quotes = [FLAT, ("EURUSD", 1.09500, 1.09510), ("EURUSD", 1.08900, 1.08910), OPEN_END]
-    terminal, client = trade(quotes, Conditions(stop_out_percent=50.0), balance=600.0)
+    terminal, client = trade(quotes, Conditions(stop_out=50.0), balance=600.0)
     tickets = [client.order_send(deal("buy", volume)).order for volume in (0.05, 0.2, 0.1, 0.05)]
-    client.order_send(deal("sell", 0.1))
     terminal.step()
     assert client.account_info().margin_level > 50
     terminal.step()
     closings = [done for done in client.history_deals_get(0, 2**33) if done.entry == mt5.DEAL_ENTRY_OUT]
     assert [done.position_id for done in closings] == [tickets[1]]
     assert closings[0].reason == mt5.DEAL_REASON_SO
-    assert closings[0].comment.startswith("[so 4")
+    assert closings[0].comment.startswith("[so 35.")
     assert client.account_info().margin_level > 50
 
 
@@ -298,7 +299,7 @@ REFUSALS: list[tuple[dict[str, Any], int]] = [
     ({"action": mt5.TRADE_ACTION_SLTP, "position": 999, "sl": 1.0}, mt5.TRADE_RETCODE_POSITION_CLOSED),
     ({**deal("buy"), "type": mt5.ORDER_TYPE_BUY_LIMIT}, mt5.TRADE_RETCODE_INVALID),
     ({**deal("buy"), "action": mt5.TRADE_ACTION_PENDING}, mt5.TRADE_RETCODE_INVALID_ORDER),
-    ({**deal("buy"), "action": mt5.TRADE_ACTION_CLOSE_BY}, mt5.TRADE_RETCODE_INVALID_ORDER),
+    ({**deal("buy"), "action": mt5.TRADE_ACTION_CLOSE_BY}, mt5.TRADE_RETCODE_POSITION_CLOSED),
     ({**deal("buy"), "action": mt5.TRADE_ACTION_REMOVE}, mt5.TRADE_RETCODE_INVALID),
     ({**deal("buy"), "action": mt5.TRADE_ACTION_MODIFY}, mt5.TRADE_RETCODE_INVALID),
     ({}, mt5.TRADE_RETCODE_INVALID),

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.paper import client as mt5
-from engine.paper.account import Conditions
+from engine.paper.conditions import Conditions
 from tests.unit.paper.markets import deal, trade
 
 Move = tuple[str, int, int, int]
@@ -42,7 +42,7 @@ def test_books_agree_after_any_trades(moves: list[Move], commission: float, curr
             quotes.append(("USDJPY", price / 1000, (price + spread) / 1000))
     quotes.append(("USDJPY", 100.0, 100.01))
     deposit = 10_000.0 if currency == "USD" else 1_500_000.0
-    terminal, client = trade(quotes, Conditions(currency, leverage, commission), balance=deposit)
+    terminal, client = trade(quotes, Conditions(currency, leverage, commission_per_lot=commission), balance=deposit)
     for kind, size, drift, _ in moves:
         held = client.positions_get()
         if kind == "tick":

@@ -295,7 +295,7 @@ async def test_server_stays_while_a_silent_client_is_connected(address: Path) ->
 async def test_server_ends_when_its_state_can_no_longer_be_written(address: Path, tmp_path: Path) -> None:
     terminal = PaperTerminal(ScriptedMarket(TICKS), speed=None, state=tmp_path)
     outside = sqlite3.connect(tmp_path / f"paper-{terminal.login}.db")
-    outside.execute("CREATE TRIGGER full BEFORE INSERT ON deals BEGIN SELECT RAISE(ABORT, 'disk full'); END")
+    outside.execute("CREATE TRIGGER full BEFORE INSERT ON ledger BEGIN SELECT RAISE(ABORT, 'disk full'); END")
     outside.commit()
     outside.close()
     running = await begin(PaperServer(terminal, address, 60.0))

@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 
-from engine.paper.account import Conditions
-from engine.paper.books import Changes
 from engine.paper.client import PaperClient
+from engine.paper.conditions import Conditions
 from engine.paper.market import MarketError
 from engine.paper.store import StateError, StateStore
 from engine.paper.terminal import SAVE_SECONDS, PaperTerminal, TerminalConfig, account_login
@@ -215,7 +214,7 @@ def test_other_markets_have_other_files(tmp_path: Path) -> None:
 
 def test_state_of_another_account_is_refused(tmp_path: Path) -> None:
     StateStore(tmp_path / "paper.db", "one").close()
-    with pytest.raises(StateError, match=r"holds the account '1 one', not '1 two'"):
+    with pytest.raises(StateError, match=r"holds the account '2 one', not '2 two'"):
         StateStore(tmp_path / "paper.db", "two")
 
 
@@ -227,10 +226,10 @@ def test_damaged_state_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StateError):
         StateStore(tmp_path, "one")
     store = StateStore(tmp_path / "other.db", "one")
-    store.commit(1.0, 1, Changes(), {})
+    store.commit([], {})
     connection = sqlite3.connect(tmp_path / "other.db")
     with connection:
-        connection.execute("UPDATE facts SET value = '{' WHERE name = 'account'")
+        connection.execute("UPDATE facts SET value = '{' WHERE name = 'terminal'")
     connection.close()
     with pytest.raises(StateError, match=r"other\.db"):
         store.load()
@@ -244,7 +243,9 @@ def test_commit_that_fails_leaves_no_half_change_and_ends_the_terminal(tmp_path:
     file = next(tmp_path.glob("paper-*.db"))
     outside = sqlite3.connect(file)
     # The next deal's order is written, then its position cannot be: all of it must be rolled back.
-    outside.execute("CREATE TRIGGER full BEFORE INSERT ON positions BEGIN SELECT RAISE(ABORT, 'disk full'); END")
+    outside.execute(
+        "CREATE TRIGGER full BEFORE INSERT ON ledger WHEN new.kind = 'position' BEGIN SELECT RAISE(ABORT, 'disk full'); END"
+    )
     outside.commit()
     with pytest.raises(StateError, match="disk full"):
         client.order_send(deal("buy", 0.2))
@@ -252,7 +253,8 @@ def test_commit_that_fails_leaves_no_half_change_and_ends_the_terminal(tmp_path:
     assert client.account_info() is None
     outside.execute("DROP TRIGGER full")
     outside.commit()
-    assert [json.loads(row)[9] for (row,) in outside.execute("SELECT row FROM deals")] == [0.0, 0.1]
+    deals = outside.execute("SELECT row FROM ledger WHERE kind = 'deal'")
+    assert [json.loads(row)[9] for (row,) in deals] == [0.0, 0.1]
     outside.close()
     _, again = trade([FLAT] * 9, state=tmp_path)
     assert snapshot(again) == before
