@@ -6,7 +6,7 @@ methods of their own and cannot be reached through `handle`.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,9 +14,10 @@ from typing import Any
 
 from engine.clock import iso
 from engine.paper.account import PaperAccount
+from engine.paper.brokerclock import BrokerClock
 from engine.paper.conditions import Conditions
 from engine.paper.history import PriceHistory
-from engine.paper.market import Market, MarketError, Quote
+from engine.paper.market import Instrument, Market, MarketError, Quote, instrument
 from engine.paper.replay import ReplayMarket
 from engine.paper.store import StateError, StateStore
 from engine.paper.synthetic import SyntheticMarket
@@ -31,12 +32,15 @@ class TerminalConfig:
     """What a paper terminal is started with.
 
     `speed` is market seconds per real second, or None for `max`: one tick per `step`. `balance` is the deposit of a
-    new account. `symbol` is needed for a file whose name holds no pair.
+    new account. `symbol` is needed for a file whose name holds no pair. Without a file to `replay` the market is made
+    from `seed`. `instruments` gives the trading conditions of a symbol; `clock` turns files' UTC into the broker's.
     """
 
     symbol: str | None = None
     seed: int = 1
-    replay: Path | None = None
+    replay: tuple[Path, ...] = ()
+    instruments: Callable[[str], Instrument] = instrument
+    clock: BrokerClock = field(default_factory=BrokerClock)
     speed: float | None = 1.0
     balance: float = 10_000.0
     conditions: Conditions = field(default_factory=Conditions)
@@ -88,10 +92,10 @@ class PaperTerminal:
     def open(cls, config: TerminalConfig, state: Path | None = None) -> "PaperTerminal":
         """Build market and terminal. Raises MarketError or StateError; then nothing is left open."""
         market: Market
-        if config.replay is None:
-            market = SyntheticMarket(config.seed, config.symbol)
+        if config.replay:
+            market = ReplayMarket(config.replay, config.symbol, instruments=config.instruments, clock=config.clock)
         else:
-            market = ReplayMarket(config.replay, config.symbol)
+            market = SyntheticMarket(config.seed, config.symbol, instruments=config.instruments)
         try:
             return cls(market, config.conditions, balance=config.balance, speed=config.speed, state=state)
         except BaseException:

@@ -1,17 +1,15 @@
-"""Files of ticks: which format, what a line says, and whether the whole file is sound.
+"""Files of ticks: what a line says in each format.
 
 In: a file in HistData's format, MT5's tick export, or plain `timestamp,bid,ask`. Out: (time_msc, bid, ask) per line,
 streamed with flat memory. A malformed line raises TickFileError with file, line, what was found and what was
 expected; nothing is repaired and nothing is skipped but blank lines and MT5 lines before both prices are known.
 """
 
-import hashlib
 import re
-from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 from engine.paper.market import MarketError
 
@@ -23,11 +21,11 @@ MILLISECONDS_FROM = 100_000_000_000
 MT5_HEADER = b"<DATE>\t<TIME>\t<BID>\t<ASK>\t<LAST>\t<VOLUME>\t<FLAGS>"
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
-_HISTDATA = re.compile(rb"(\d{8} \d{4})([0-5]\d{4}),(\d+\.?\d*),(\d+\.?\d*),\d+\.?\d*")
+HISTDATA = re.compile(rb"(\d{8} \d{4})([0-5]\d{4}),(\d+\.?\d*),(\d+\.?\d*),\d+\.?\d*")
 _MT5_TICK = re.compile(
     rb"(\d{4}\.\d{2}\.\d{2}\t\d{2}:\d{2}):([0-5]\d)(?:\.(\d{3}))?\t(\d*\.?\d*)\t(\d*\.?\d*)(?:\t[\d.]*){3}"
 )
-_PLAIN = re.compile(rb"([^,]{4,40}),(\d+\.?\d*),(\d+\.?\d*)")
+PLAIN = re.compile(rb"([^,]{4,40}),(\d+\.?\d*),(\d+\.?\d*)")
 _EPOCH_NUMBER = re.compile(r"\d{9,13}(?:\.\d{1,9})?")
 
 
@@ -43,16 +41,16 @@ class Prices(NamedTuple):
     ask: float
 
 
-class _Malformed(Exception):
+class Malformed(Exception):
     """A line that is not what it should be; the argument says what was expected."""
 
 
-_INFINITE = float("inf")
+INFINITE = float("inf")
 NOTHING = Prices(-(2**62), 0.0, 0.0)
 Parser = Callable[[bytes, Prices], Prices]
 
 
-class _Minutes:
+class Minutes:
     """The start of a written minute in milliseconds. Ticks come minute by minute, so the last one is kept."""
 
     def __init__(self, form: str) -> None:
@@ -61,23 +59,24 @@ class _Minutes:
         self._start = 0
 
     def __call__(self, text: bytes) -> int:
+        """Raises Malformed for a day or time that does not exist."""
         if text != self._text:
             try:
                 moment = datetime.strptime(text.decode(), self._form)  # noqa: DTZ007
             except ValueError as error:
-                raise _Malformed("a day and a time of day that exist") from error
+                raise Malformed("a day and a time of day that exist") from error
             self._start = (moment - EPOCH) // timedelta(milliseconds=1)
             self._text = text
         return self._start
 
 
 def _histdata() -> Parser:
-    minutes = _Minutes("%Y%m%d %H%M")
+    minutes = Minutes("%Y%m%d %H%M")
 
     def parse(line: bytes, _before: Prices) -> Prices:
-        match = _HISTDATA.fullmatch(line)
+        match = HISTDATA.fullmatch(line)
         if match is None:
-            raise _Malformed("YYYYMMDD HHMMSSmmm,bid,ask,volume")
+            raise Malformed("YYYYMMDD HHMMSSmmm,bid,ask,volume")
         minute, millisecond, bid, ask = match.groups()
         return Prices(minutes(minute) + int(millisecond) + EST_TO_UTC_MS, float(bid), float(ask))
 
@@ -85,12 +84,12 @@ def _histdata() -> Parser:
 
 
 def _mt5() -> Parser:
-    minutes = _Minutes("%Y.%m.%d\t%H:%M")
+    minutes = Minutes("%Y.%m.%d\t%H:%M")
 
     def parse(line: bytes, before: Prices) -> Prices:
         match = _MT5_TICK.fullmatch(line)
         if match is None:
-            raise _Malformed("tab separated YYYY.MM.DD, HH:MM:SS.mmm, bid, ask, last, volume, flags")
+            raise Malformed("tab separated YYYY.MM.DD, HH:MM:SS.mmm, bid, ask, last, volume, flags")
         minute, second, millisecond, bid, ask = match.groups()
         time_msc = minutes(minute) + int(second) * 1000 + int(millisecond or b"0")
         return Prices(time_msc, _price(bid, before.bid), _price(ask, before.ask))
@@ -104,9 +103,9 @@ def _price(text: bytes, unchanged: float) -> float:
     try:
         price = float(text)
     except ValueError as error:
-        raise _Malformed("a price, or nothing where it is unchanged") from error
+        raise Malformed("a price, or nothing where it is unchanged") from error
     if not price:
-        raise _Malformed("a price above 0, or nothing where it is unchanged")
+        raise Malformed("a price above 0, or nothing where it is unchanged")
     return price
 
 
@@ -117,7 +116,7 @@ def _plain_time(text: str) -> int:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError as error:
-        raise _Malformed("a time as ISO 8601 (no zone: UTC) or as epoch seconds or milliseconds") from error
+        raise Malformed("a time as ISO 8601 (no zone: UTC) or as epoch seconds or milliseconds") from error
     if moment.tzinfo is not None:
         moment = moment.astimezone(UTC).replace(tzinfo=None)
     return (moment - EPOCH) // timedelta(milliseconds=1)
@@ -125,9 +124,9 @@ def _plain_time(text: str) -> int:
 
 def _plain() -> Parser:
     def parse(line: bytes, _before: Prices) -> Prices:
-        match = _PLAIN.fullmatch(line)
+        match = PLAIN.fullmatch(line)
         if match is None:
-            raise _Malformed("timestamp,bid,ask")
+            raise Malformed("timestamp,bid,ask")
         stamp, bid, ask = match.groups()
         return Prices(_plain_time(stamp.decode("utf-8", "replace").strip()), float(bid), float(ask))
 
@@ -137,32 +136,30 @@ def _plain() -> Parser:
 PARSERS: dict[str, Callable[[], Parser]] = {"histdata": _histdata, "mt5": _mt5, "plain": _plain}
 
 
-@dataclass(frozen=True, slots=True)
-class TickFile:
-    """A file that was read from end to end and found sound. `body` is the place and number of its first data line."""
-
-    path: Path
-    format: str
-    digest: str
-    ticks: int
-    first_msc: int
-    last_msc: int
-    body: tuple[int, int]
-
-
 class Place(NamedTuple):
-    """A place in a file: byte offset and line behind the tick, and the prices there (MT5 lines build on them)."""
+    """A place in a file: byte offset and line behind the tick, and the prices there (MT5 lines build on them).
+
+    `part` is how many ticks of the line at the offset have been given, where a line gives several.
+    """
 
     offset: int
     line: int
     prices: Prices
+    part: int = 0
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> list[Any]:
         """The place as JSON."""
-        return {"offset": self.offset, "line": self.line, "prices": list(self.prices)}
+        return [self.offset, self.line, list(self.prices), self.part]
 
 
-def _error(path: Path, line: int, found: bytes, expected: str) -> TickFileError:
+def place_of(row: Sequence[Any]) -> Place:
+    """The place that `as_json` wrote."""
+    offset, line, prices, part = row
+    return Place(offset, line, Prices(*prices), part)
+
+
+def line_error(path: Path, line: int, found: bytes, expected: str) -> TickFileError:
+    """The error of one line."""
     shown = found.rstrip(b"\r\n")[:80].decode("utf-8", "replace")
     return TickFileError(f"{path}, line {line}: found {shown!r}, expected {expected}")
 
@@ -171,7 +168,7 @@ def ticks(file: Path, form: str, start: Place) -> Generator[Place, None, None]:
     """Stream the ticks behind a place. Raises TickFileError at the first line that is malformed."""
     parse = PARSERS[form]()
     may_lack_a_side = form == "mt5"
-    offset, line, before = start
+    offset, line, before, _ = start
     with file.open("rb") as stream:
         stream.seek(offset)
         while raw := stream.readline(MAX_LINE_BYTES):
@@ -182,59 +179,17 @@ def ticks(file: Path, form: str, start: Place) -> Generator[Place, None, None]:
                 continue
             try:
                 if len(raw) == MAX_LINE_BYTES:
-                    raise _Malformed(f"a line shorter than {MAX_LINE_BYTES} bytes")
+                    raise Malformed(f"a line shorter than {MAX_LINE_BYTES} bytes")
                 now = parse(text, before)
                 time_msc, bid, ask = now
                 if time_msc < before[0]:
-                    raise _Malformed("a time not before the line above")
-                if not 0 < bid <= ask < _INFINITE:
+                    raise Malformed("a time not before the line above")
+                if not 0 < bid <= ask < INFINITE:
                     if may_lack_a_side and not (bid and ask):
                         before = now
                         continue
-                    raise _Malformed("prices above 0 and finite, the bid not above the ask")
-            except _Malformed as problem:
-                raise _error(file, line, raw, str(problem)) from problem
+                    raise Malformed("prices above 0 and finite, the bid not above the ask")
+            except Malformed as problem:
+                raise line_error(file, line, raw, str(problem)) from problem
             before = now
             yield Place(offset, line, now)
-
-
-def _detect(path: Path, stream: BinaryIO) -> tuple[str, int, int]:
-    """The format by the first lines, and the offset and number of lines of what stands before the data."""
-    first = stream.readline(MAX_LINE_BYTES)
-    mark = len(BYTE_ORDER_MARK) if first.startswith(BYTE_ORDER_MARK) else 0
-    text = first[mark:].strip()
-    if text == MT5_HEADER:
-        return "mt5", len(first), 1
-    if _HISTDATA.fullmatch(text):
-        return "histdata", mark, 0
-    if re.fullmatch(rb"[A-Za-z][\w .]*,\s*bid\s*,\s*ask", text, re.IGNORECASE):
-        return "plain", len(first), 1
-    if _PLAIN.fullmatch(text):
-        return "plain", mark, 0
-    raise _error(
-        path,
-        1,
-        first,
-        "HistData (YYYYMMDD HHMMSSmmm,bid,ask,volume), an MT5 tick export (<DATE> <TIME> <BID> <ASK> <LAST> <VOLUME> "
-        "<FLAGS>, tab separated) or plain timestamp,bid,ask",
-    )
-
-
-def inspect(path: Path) -> TickFile:
-    """Read the whole file once and say what it is. Raises TickFileError when anything in it is wrong."""
-    try:
-        with path.open("rb") as stream:
-            form, offset, line = _detect(path, stream)
-            stream.seek(0)
-            digest = hashlib.file_digest(stream, "sha256").hexdigest()
-        count, first_msc, last_msc = 0, 0, 0
-        for place in ticks(path, form, Place(offset, line, NOTHING)):
-            if not count:
-                first_msc = place.prices.time_msc
-            count += 1
-            last_msc = place.prices.time_msc
-    except OSError as error:
-        raise TickFileError(f"{path}: cannot be read: {error.strerror}") from error
-    if not count:
-        raise TickFileError(f"{path}: holds no tick; expected at least one line with bid and ask")
-    return TickFile(path, form, digest, count, first_msc, last_msc, (offset, line))

@@ -56,7 +56,7 @@ def test_equity_agrees_with_an_independent_calculation_on_every_tick(tmp_path: P
     ticks = read_ticks()
     trades: list[Trade] = []
     seen: dict[int, Decimal] = {}
-    terminal = PaperTerminal.open(TerminalConfig(replay=TICKS, speed=None))
+    terminal = PaperTerminal.open(TerminalConfig(replay=(TICKS,), speed=None))
 
     def note(honest: Any, request: dict[str, Any]) -> Any:
         reply = honest(request)

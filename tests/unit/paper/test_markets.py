@@ -2,19 +2,27 @@
 
 import itertools
 import math
+import statistics
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from engine.paper.brokerclock import BrokerClock
 from engine.paper.market import MarketError, Quote, instrument, pair_in_name, pair_name
 from engine.paper.replay import ReplayMarket
-from engine.paper.synthetic import MINUTE_MS, SyntheticMarket
-from engine.paper.tickfile import TickFileError, inspect
+from engine.paper.source import inspect
+from engine.paper.synthetic import MINUTE_MS, News, SyntheticMarket, news_in
+from engine.paper.tickfile import TickFileError
 
 REAL = Path(__file__).resolve().parents[4] / "shared" / "data" / "eurusd-ticks-2020-01-01.csv"
 HISTDATA = "20200101 170000065,1.121200,1.121720,0\n20200101 170010447,1.121210,1.121920,0\n"
 MT5_HEAD = "<DATE>\t<TIME>\t<BID>\t<ASK>\t<LAST>\t<VOLUME>\t<FLAGS>\n"
+
+
+def replay(path: Path, symbol: str | None = None) -> ReplayMarket:
+    """One file on a broker's clock that is UTC."""
+    return ReplayMarket([path], symbol, clock=BrokerClock("utc"))
 
 
 def many(market: SyntheticMarket, count: int) -> list[Quote]:
@@ -43,8 +51,8 @@ def test_same_seed_gives_the_same_ticks_and_another_seed_others() -> None:
 
 def test_ticks_of_a_seed_do_not_change_between_versions() -> None:
     quotes = many(SyntheticMarket(1), 1000)
-    assert quotes[0] == Quote("EURUSD", 1767600000000, 1.17246, 1.17254)
-    assert quotes[999] == Quote("EURUSD", 1767600170452, 1.17254, 1.17263)
+    assert quotes[0] == Quote("EURUSD", 1767600000000, 1.17245, 1.17253)
+    assert quotes[999] == Quote("GBPUSD", 1767600170334, 1.34922, 1.34935)
 
 
 def test_synthetic_market_goes_on_bit_for_bit_from_its_position() -> None:
@@ -168,8 +176,8 @@ def utc_msc(text: str) -> int:
 
 
 def test_histdata_is_eastern_standard_time(tmp_path: Path) -> None:
-    market = ReplayMarket(write(tmp_path, "eurusd.csv", HISTDATA))
-    assert market.file.format == "histdata"
+    market = replay(write(tmp_path, "eurusd.csv", HISTDATA))
+    assert market.sources[0].format == "histdata"
     assert market.due_ms() == 0
     assert replayed(market) == [
         (utc_msc("2020-01-01T22:00:00.065Z"), 1.1212, 1.12172),
@@ -184,8 +192,8 @@ def test_mt5_export_keeps_a_price_that_is_left_out(tmp_path: Path) -> None:
         "2026.01.05\t00:00:01\t1.10001\t\t\t\t2\r\n\r\n"
         "2026.01.05\t00:00:02.000\t\t1.10012\t0.00000\t0\t4"
     )
-    market = ReplayMarket(write(tmp_path, "EURUSD_ticks.csv", "\ufeff" + MT5_HEAD + body))
-    assert (market.file.format, market.file.ticks) == ("mt5", 3)
+    market = replay(write(tmp_path, "EURUSD_ticks.csv", "\ufeff" + MT5_HEAD + body))
+    assert market.sources[0].format == "mt5"
     base = utc_msc("2026-01-05T00:00:00Z")
     assert replayed(market) == [
         (base + 123, 1.1, 1.1001),
@@ -206,8 +214,8 @@ def test_mt5_export_keeps_a_price_that_is_left_out(tmp_path: Path) -> None:
 )
 @pytest.mark.parametrize("head", ["", "timestamp,bid,ask\n", "Time, Bid, Ask\n"])
 def test_plain_file_knows_iso_and_epoch(tmp_path: Path, stamp: str, head: str) -> None:
-    market = ReplayMarket(write(tmp_path, "GBPUSD.csv", f"{head}{stamp},1.3,1.3001\n"))
-    assert market.file.format == "plain"
+    market = replay(write(tmp_path, "GBPUSD.csv", f"{head}{stamp},1.3,1.3001\n"))
+    assert market.sources[0].format == "plain"
     assert replayed(market) == [(1767607200250, 1.3, 1.3001)]
 
 
@@ -240,7 +248,7 @@ def test_malformed_file_names_file_line_finding_and_expectation(
 ) -> None:
     path = write(tmp_path, "EURUSD.csv", content)
     with pytest.raises(TickFileError) as caught:
-        ReplayMarket(path)
+        replay(path)
     message = str(caught.value)
     assert message.startswith(f"{path}, line {line}: found ")
     assert expected in message.partition("expected")[2]
@@ -248,21 +256,21 @@ def test_malformed_file_names_file_line_finding_and_expectation(
 
 def test_file_that_is_missing_empty_of_ticks_or_without_a_symbol_is_refused(tmp_path: Path) -> None:
     with pytest.raises(TickFileError, match="cannot be read"):
-        ReplayMarket(tmp_path / "EURUSD.csv")
+        replay(tmp_path / "EURUSD.csv")
     with pytest.raises(TickFileError, match="holds no tick"):
-        ReplayMarket(write(tmp_path, "EURUSD.csv", "timestamp,bid,ask\n"))
+        replay(write(tmp_path, "EURUSD.csv", "timestamp,bid,ask\n"))
     with pytest.raises(MarketError, match="name the symbol"):
-        ReplayMarket(write(tmp_path, "ticks.csv", HISTDATA))
-    assert list(ReplayMarket(write(tmp_path, "ticks.csv", HISTDATA), "EURUSD").instruments) == ["EURUSD"]
+        replay(write(tmp_path, "ticks.csv", HISTDATA))
+    assert list(replay(write(tmp_path, "ticks.csv", HISTDATA), "EURUSD").instruments) == ["EURUSD"]
 
 
 def test_replay_goes_on_behind_its_position(tmp_path: Path) -> None:
     body = "".join(f"2026.01.05\t00:00:{second:02}.000\t1.1{second:02}\t\t\t\t2\n" for second in range(1, 60))
     content = MT5_HEAD + "2026.01.05\t00:00:00.000\t1.1\t1.9\t\t\t6\n" + body
-    market = ReplayMarket(write(tmp_path, "EURUSD.csv", content))
+    market = replay(write(tmp_path, "EURUSD.csv", content))
     for _ in range(30):
         market.take()
-    other = ReplayMarket(tmp_path / "EURUSD.csv")
+    other = replay(tmp_path / "EURUSD.csv")
     other.resume(market.position())
     assert other.due_ms() == market.due_ms() == 30_000
     assert replayed(other) == replayed(market)
@@ -271,22 +279,63 @@ def test_replay_goes_on_behind_its_position(tmp_path: Path) -> None:
 
 
 def test_identity_is_the_content_and_the_symbol_not_the_name(tmp_path: Path) -> None:
-    one = ReplayMarket(write(tmp_path, "EURUSD-a.csv", HISTDATA))
-    same = ReplayMarket(write(tmp_path, "EURUSD-b.csv", HISTDATA))
-    other = ReplayMarket(write(tmp_path, "GBPUSD.csv", HISTDATA))
+    one = replay(write(tmp_path, "EURUSD-a.csv", HISTDATA))
+    same = replay(write(tmp_path, "EURUSD-b.csv", HISTDATA))
+    other = replay(write(tmp_path, "GBPUSD.csv", HISTDATA))
     assert one.identity == same.identity != other.identity
     assert SyntheticMarket(1).identity == SyntheticMarket(1, "USDJPY").identity != SyntheticMarket(2).identity
 
 
 @pytest.mark.skipif(not REAL.exists(), reason=f"{REAL} is not on this machine")
 def test_real_histdata_file_is_replayed_tick_by_tick() -> None:
-    market = ReplayMarket(REAL)
-    assert market.file.ticks == 9500
+    market = replay(REAL)
     expected = []
     for line in REAL.read_text().splitlines():
         stamp, bid, ask, _ = line.split(",")
         moment = datetime.strptime(stamp + "000+0000", "%Y%m%d %H%M%S%f%z").timestamp() + 5 * 3600
         expected.append((round(moment * 1000), float(bid), float(ask)))
+    assert len(expected) == 9500
     assert replayed(market) == expected
     assert all(math.isclose(point, round(point, 5)) for _, point, _ in expected)
-    assert inspect(REAL).digest == market.file.digest
+    assert inspect(REAL, 1e-5).digest == market.sources[0].digest
+
+
+def test_symbols_move_together_through_the_dollar() -> None:
+    market = SyntheticMarket(11)
+    closes: dict[int, dict[str, float]] = {}
+    last: dict[str, float] = {}
+    while market.due_ms() < 24 * 60 * MINUTE_MS:
+        quote = market.take()
+        last[quote.symbol] = quote.bid + quote.ask
+        closes.setdefault(quote.time_msc // MINUTE_MS, {}).update(last)
+    rows = list(closes.values())
+
+    def moves(symbol: str) -> list[float]:
+        return [after[symbol] - before[symbol] for before, after in itertools.pairwise(rows)]
+
+    assert 0.4 < statistics.correlation(moves("EURUSD"), moves("GBPUSD")) < 0.9
+    assert -0.9 < statistics.correlation(moves("EURUSD"), moves("USDJPY")) < -0.3
+    assert -0.9 < statistics.correlation(moves("GBPUSD"), moves("USDJPY")) < -0.3
+
+
+def test_news_blows_up_every_symbol_s_spread_at_once_and_it_comes_back() -> None:
+    market = SyntheticMarket(2)
+    minute = next(minute for minute in range(1, 3000) if (news_in(2, minute) or News(59, 0, 0)).second < 30)
+    news = news_in(2, minute)
+    assert news is not None
+    market.resume({"minute": minute - 1, "taken": 0, "openings": market.position()["openings"]})
+    spreads: dict[tuple[str, str], list[float]] = {}
+    while market.due_ms() < (minute + 3) * MINUTE_MS:
+        due = market.due_ms() - minute * MINUTE_MS - news.second * 1000
+        quote = market.take()
+        when = "before" if due < 0 else "at" if due < 5000 else "after" if due > 150_000 else ""
+        spreads.setdefault((quote.symbol, when), []).append(quote.ask - quote.bid)
+    for symbol in ("EURUSD", "GBPUSD", "USDJPY"):
+        usual = statistics.median(spreads[symbol, "before"])
+        assert statistics.median(spreads[symbol, "at"]) > 5 * usual
+        assert statistics.median(spreads[symbol, "after"]) < 3 * usual
+
+
+def test_news_comes_a_few_times_a_day() -> None:
+    days = [sum(news_in(seed, minute) is not None for minute in range(1440)) for seed in range(20)]
+    assert 1 < sum(days) / len(days) < 8

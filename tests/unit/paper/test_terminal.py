@@ -68,7 +68,7 @@ def test_in_max_only_a_step_moves_the_market() -> None:
 
 
 def test_first_tick_of_a_file_is_there_at_the_start_and_equal_times_are_separate_steps() -> None:
-    terminal = PaperTerminal.open(TerminalConfig(replay=REAL, speed=None)) if REAL.exists() else None
+    terminal = PaperTerminal.open(TerminalConfig(replay=(REAL,), speed=None)) if REAL.exists() else None
     if terminal is None:
         pytest.skip(f"{REAL} is not on this machine")
     assert terminal.status()["ticks"] == 1
@@ -88,7 +88,7 @@ def test_every_tick_is_seen_by_stops_even_when_clients_see_only_the_latest() -> 
 
 @pytest.mark.skipif(not REAL.exists(), reason=f"{REAL} is not on this machine")
 def test_real_file_step_by_step_gives_the_equity_of_an_independent_calculation() -> None:
-    terminal = PaperTerminal.open(TerminalConfig(replay=REAL, speed=None))
+    terminal = PaperTerminal.open(TerminalConfig(replay=(REAL,), speed=None))
     client = PaperClient.in_process(terminal)
     assert client.initialize()
     lines = [line.split(",") for line in REAL.read_text().splitlines()]
@@ -110,7 +110,7 @@ def test_bad_file_opens_nothing(tmp_path: Path) -> None:
     path = tmp_path / "EURUSD.csv"
     path.write_text("2026-01-05T10:00:00Z,1.1,1.2\nbroken\n")
     with pytest.raises(TickFileError, match="line 2"):
-        PaperTerminal.open(TerminalConfig(replay=path), tmp_path / "state")
+        PaperTerminal.open(TerminalConfig(replay=(path,)), tmp_path / "state")
     assert not (tmp_path / "state").exists()
 
 
@@ -243,9 +243,8 @@ def test_commit_that_fails_leaves_no_half_change_and_ends_the_terminal(tmp_path:
     file = next(tmp_path.glob("paper-*.db"))
     outside = sqlite3.connect(file)
     # The next deal's order is written, then its position cannot be: all of it must be rolled back.
-    outside.execute(
-        "CREATE TRIGGER full BEFORE INSERT ON ledger WHEN new.kind = 'position' BEGIN SELECT RAISE(ABORT, 'disk full'); END"
-    )
+    full = "BEFORE INSERT ON ledger WHEN new.kind = 'position' BEGIN SELECT RAISE(ABORT, 'disk full'); END"
+    outside.execute(f"CREATE TRIGGER full {full}")
     outside.commit()
     with pytest.raises(StateError, match="disk full"):
         client.order_send(deal("buy", 0.2))
