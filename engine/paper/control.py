@@ -1,16 +1,20 @@
-"""The control line to a paper terminal, for the engine's composition root: step the market, ask for its state, end it.
+"""The control line to a paper terminal: step the market, ask for its state, end it; faults, cash and the ledger.
 
 In: the address file of a running terminal. Out: plain values. One task reads the line and gives each
 answer to its call.
 """
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from engine import frames
+from engine.paper.ledger import Record
 from engine.paper.transport import HOST, ROLE_CONTROL, read_address
+
+SUCCESS = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,19 +73,24 @@ class PaperControl:
             while True:
                 reply = await frames.read(self._reader)
                 answer = self._waiting.pop(reply["id"])
-                if not answer.done():
+                code, text = reply["error"]
+                if answer.done():
+                    continue
+                if code == SUCCESS:
                     answer.set_result(reply["result"])
+                else:
+                    answer.set_exception(ValueError(text))
         except (OSError, EOFError) as error:
             for answer in self._waiting.values():
                 if not answer.done():
                     answer.set_exception(EOFError(f"the paper terminal is gone: {error}"))
 
-    async def _call(self, name: str) -> Any:
+    async def _call(self, name: str, *args: Any) -> Any:
         if self._listener.done():
             raise EOFError("the paper terminal is gone")
         self._id += 1
         answer = self._waiting[self._id] = asyncio.get_running_loop().create_future()
-        self._writer.write(frames.encode({"id": self._id, "call": name, "args": [], "kwargs": {}}))
+        self._writer.write(frames.encode({"id": self._id, "call": name, "args": args, "kwargs": {}}))
         return await answer
 
     async def step(self) -> bool:
@@ -92,6 +101,26 @@ class PaperControl:
         """Return how market and account stand."""
         status = await self._call("status")
         return PaperStatus(**{field.name: status[field.name] for field in fields(PaperStatus)})
+
+    async def fault(self, values: Mapping[str, Any]) -> int:
+        """Let something go wrong, as a table of a plan file says it. Returns its number. Raises ValueError."""
+        return int(await self._call("fault", dict(values)))
+
+    async def end_fault(self, number: int) -> bool:
+        """End a fault. False: there is none of this number."""
+        return bool(await self._call("end_fault", number))
+
+    async def faults(self) -> list[dict[str, Any]]:
+        """Every fault, how often it has taken effect, and when last (seconds of the terminal's running time)."""
+        return list(await self._call("faults"))
+
+    async def ledger(self, after: int = 0) -> list[Record]:
+        """What has really happened at the broker, behind a sequence number. Raises ValueError."""
+        return [Record(*row) for row in await self._call("ledger", after)]
+
+    async def cash(self, deal_type: int, amount: float, comment: str = "") -> int:
+        """Money that comes or goes without a trade, in account currency; a deal of MT5's type. Raises ValueError."""
+        return int(await self._call("cash", deal_type, amount, comment))
 
     async def shutdown(self) -> None:
         """End the terminal's process. The account stays in its file. Raises nothing when it is already ending."""

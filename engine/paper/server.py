@@ -2,13 +2,15 @@
 
 In: frames (engine/frames.py); the first one of a connection must hold the token of the address file. Out: one reply
 to each request. Connections with the role "mt5" reach MT5's functions, those with "control" the control calls; never
-the other way. A client that does not read, or dies, holds up nobody else. The process ends when asked to, or when
-nobody has been connected for a while.
+the other way. What a fault plan delays, leaves without an answer or cuts is waited for and cut here. A client that
+does not read, or dies, holds up nobody else. The process ends when asked to, or when nobody has been connected for a
+while.
 """
 
 import asyncio
 import hmac
 import json
+import math
 import os
 import secrets
 import struct
@@ -19,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from engine import frames
+from engine.paper.faultplan import read_fault
 from engine.paper.market import MarketError
 from engine.paper.store import StateError
 from engine.paper.terminal import PaperTerminal
@@ -46,12 +49,20 @@ class PaperServer:
         self._stopping = asyncio.Event()
         self._failure: StateError | MarketError | None = None
         self._connections: set[asyncio.Task[None]] = set()
+        self._lines: set[asyncio.Task[None]] = set()
+        """The connections that a restart of the terminal cuts."""
+        self._restarts = terminal.lines
         self._clients = 0
         self._last_used = 0.0
-        self._controls: dict[str, Callable[[], Any]] = {
+        self._controls: dict[str, Callable[..., Any]] = {
             "step": terminal.step,
             "status": terminal.status,
             "shutdown": self.stop,
+            "fault": lambda values: terminal.faults.add(read_fault(values)),
+            "end_fault": terminal.faults.end,
+            "faults": terminal.faults.hits,
+            "ledger": terminal.ledger,
+            "cash": terminal.cash,
         }
 
     def stop(self) -> bool:
@@ -85,6 +96,10 @@ class PaperServer:
         loop = asyncio.get_running_loop()
         while not self._stopping.is_set():
             caught_up = self._terminal.advance_to(loop.time(), CATCH_UP_TICKS)
+            if self._restarts != self._terminal.lines:
+                self._restarts = self._terminal.lines
+                for line in self._lines:
+                    line.cancel()
             if self._clients:
                 self._last_used = loop.time()
             elif loop.time() - self._last_used >= self._idle_seconds:
@@ -107,10 +122,13 @@ class PaperServer:
             role = await self._greet(reader, writer)
             if role is not None:
                 self._clients += 1
+                if role == ROLE_MT5:
+                    self._lines.add(task)
                 try:
                     await self._serve(role, reader, writer)
                 finally:
                     self._clients -= 1
+                    self._lines.discard(task)
         except (OSError, EOFError, frames.FrameError, asyncio.IncompleteReadError, asyncio.CancelledError):
             # The client went away or talks nonsense, or the process ends: only this connection is over.
             return
@@ -140,7 +158,7 @@ class PaperServer:
         if not hmac.compare_digest(greeting["token"].encode("utf-8", "replace"), self._token.encode()):
             return None
         role = greeting.get("role")
-        if role not in (ROLE_MT5, ROLE_CONTROL):
+        if role not in (ROLE_MT5, ROLE_CONTROL) or (role == ROLE_MT5 and self._terminal.away):
             return None
         writer.write(frames.encode({"ok": True}))
         await writer.drain()
@@ -156,11 +174,38 @@ class PaperServer:
                 return
             self._terminal.advance_to(loop.time(), CATCH_UP_TICKS)
             if role == ROLE_MT5:
-                result, error = self._terminal.handle(request["call"], request["args"], request["kwargs"])
+                answer = await self._answer(request, reader)
             else:
-                control = self._controls.get(request["call"])
-                if control is None:
-                    return
-                result, error = control(), (1, "Success")
+                answer = self._control(request)
+            if answer is None:
+                return
+            result, error = answer
             writer.write(frames.encode({"id": request["id"], "result": result, "error": error}))
             await writer.drain()
+
+    async def _answer(
+        self, request: dict[str, Any], reader: asyncio.StreamReader
+    ) -> tuple[Any, tuple[int, str]] | None:
+        """Carry out an MT5 call as the fault plan has it. None: the line is to be cut."""
+        terminal, name = self._terminal, request["call"]
+        plan = terminal.begin(name)
+        if plan.before:
+            await asyncio.sleep(plan.before)
+        answer = terminal.handle(name, request["args"], request["kwargs"], plan)
+        if math.isinf(plan.after):
+            # Nothing comes any more but the end of the line.
+            await reader.read(1)
+            return None
+        if plan.after:
+            await asyncio.sleep(plan.after)
+        return None if plan.cut else answer
+
+    def _control(self, request: dict[str, Any]) -> tuple[Any, tuple[int, str]]:
+        """Carry out a control call. What is wrong with it is said in the answer."""
+        control = self._controls.get(request["call"])
+        if control is None:
+            return None, (-2, f"no control call {request['call']!r}; expected one of {', '.join(self._controls)}")
+        try:
+            return control(*request["args"]), (1, "Success")
+        except (ValueError, TypeError) as problem:
+            return None, (-2, str(problem))

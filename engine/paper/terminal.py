@@ -2,29 +2,37 @@
 
 In: real seconds (`advance_to`) or single steps, and calls by MT5's names. Out: JSON-ready results with the error
 code of each. No threads, no clock of its own, no network: the process around it is server.py. Control calls are
-methods of their own and cannot be reached through `handle`.
+methods of their own and cannot be reached through `handle`. What the faults of its plan delay, cut or leave without an
+answer is for whoever calls it to wait for: `begin` says how long.
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from engine.clock import iso
+from engine.paper import requests as rq
 from engine.paper.account import PaperAccount
+from engine.paper.books import REASON_CLIENT
 from engine.paper.brokerclock import BrokerClock
 from engine.paper.conditions import Conditions
+from engine.paper.display import Display
+from engine.paper.faultplan import Cash, Fault, Kill, Refill, Restart, Spread
+from engine.paper.faults import HONEST, CallPlan, Faults, Running
 from engine.paper.history import PriceHistory
-from engine.paper.market import Instrument, Market, MarketError, Quote, instrument
+from engine.paper.ledger import Record
+from engine.paper.market import EXECUTION_MARKET, FILLING_MASK_FOK, Instrument, Market, MarketError, Quote, instrument
 from engine.paper.replay import ReplayMarket
 from engine.paper.store import StateError, StateStore
 from engine.paper.synthetic import SyntheticMarket
-from engine.paper.views import Views
 
 SERVER = "Quarterdeck-Paper"
 SAVE_SECONDS = 5.0
+NO_ANSWER = (-10005, "IPC timeout")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +52,14 @@ class TerminalConfig:
     speed: float | None = 1.0
     balance: float = 10_000.0
     conditions: Conditions = field(default_factory=Conditions)
+    faults: tuple[Fault, ...] = ()
 
 
 class PaperTerminal:
     """A terminal on a market.
 
-    `state` is the folder of its state file; None: nothing is written. Raises MarketError when no symbol of the market
-    can be traded in the account's currency, StateError when the state file cannot be used.
+    `state` is the folder of its state file; None: nothing is written. `faults` is its plan. Raises MarketError when no
+    symbol of the market can be traded in the account's currency, StateError when the state file cannot be used.
     """
 
     def __init__(
@@ -61,6 +70,7 @@ class PaperTerminal:
         balance: float = 10_000.0,
         speed: float | None = 1.0,
         state: Path | None = None,
+        faults: Iterable[Fault] = (),
     ) -> None:
         conditions = conditions or Conditions()
         self.market = market
@@ -74,14 +84,19 @@ class PaperTerminal:
         if all(missing):
             names = "; ".join(str(problem) for problem in missing)
             raise MarketError(f"nothing can be traded in a {conditions.currency} account: {names}")
+        self.faults = Faults(faults)
+        self.lines = 0
+        """Lines to this terminal are of the restart they were opened after: a later one has cut them."""
+        self._owed = 0.0
         self._elapsed_ms = 0.0
+        self._began: float | None = None
         self._now: float | None = None
         self._saved_at = 0.0
         self._saved_ticks = -1
         self._store: StateStore | None = None
         if state is not None:
             self._store = StateStore(state / f"paper-{self.login}.db", f"{market.identity} {conditions.currency}")
-        self._views = Views(self.account, self.prices, self.login, SERVER)
+        self._display = Display(self.account, self.prices, self.login, SERVER, self.faults)
         try:
             self._begin(balance)
         except BaseException:
@@ -97,7 +112,14 @@ class PaperTerminal:
         else:
             market = SyntheticMarket(config.seed, config.symbol, instruments=config.instruments)
         try:
-            return cls(market, config.conditions, balance=config.balance, speed=config.speed, state=state)
+            return cls(
+                market,
+                config.conditions,
+                balance=config.balance,
+                speed=config.speed,
+                state=state,
+                faults=config.faults,
+            )
         except BaseException:
             market.close()
             raise
@@ -128,12 +150,63 @@ class PaperTerminal:
         self.account.entries_open = self.market.due_ms() is not None
 
     def _tick(self) -> None:
-        quote = self.market.take()
+        quote = self._widened(self.market.take())
         self.ticks += 1
         self.prices[quote.symbol].add(quote)
         self.account.on_quote(quote)
         if self.market.due_ms() is None:
             self.account.entries_open = False
+
+    def _widened(self, quote: Quote) -> Quote:
+        factor = math.prod(fault.factor for _, fault in self.faults.on(Spread) if fault.symbol in (None, quote.symbol))
+        if factor == 1:
+            return quote
+        digits = self.market.instruments[quote.symbol].digits
+        middle, half = (quote.bid + quote.ask) / 2, (quote.ask - quote.bid) / 2 * factor
+        return quote._replace(bid=round(middle - half, digits), ask=round(middle + half, digits))
+
+    def _pass_time(self, seconds: float) -> None:
+        """Let faults begin and end."""
+        if not self.faults:
+            return
+        for running in self.faults.due(seconds):
+            self._begin_fault(running)
+        self.account.interference = self.faults.interference()
+        self._display.update()
+        for refill in self.faults.refills():
+            self._refill(refill)
+        if self.account.ledger.uncommitted:
+            self._commit()
+
+    def _begin_fault(self, running: Running) -> None:
+        match running.fault:
+            case Restart():
+                self.lines += 1
+            case Cash(deal_type=deal_type, amount=amount, comment=comment):
+                self.account.cash(deal_type, amount, comment)
+            case Kill():
+                self.die()
+
+    def die(self) -> None:
+        """End without saving anything more, as by kill -9; the process around it may do so for real."""
+        self._release()
+
+    def _refill(self, refill: Refill) -> None:
+        """Another program on the account opens a position."""
+        kind = rq.BUY if refill.side == "buy" else rq.SELL
+        instrument = self.market.instruments.get(refill.symbol)
+        if instrument is None:
+            return
+        fok = instrument.filling_mode & FILLING_MASK_FOK or instrument.execution_mode < EXECUTION_MARKET
+        request = rq.TradeRequest(
+            action=rq.ACTION_DEAL,
+            symbol=refill.symbol,
+            volume=refill.volume,
+            type=kind,
+            price=self.account.price_for(kind, refill.symbol),
+            type_filling=rq.FOK if fok else rq.IOC,
+        )
+        self.account.send(request, REASON_CLIENT)
 
     def advance_to(self, now: float, limit: int | None = None) -> bool:
         """Let the market run up to `now`, in real seconds of any clock that does not go back.
@@ -143,9 +216,12 @@ class PaperTerminal:
         """
         reached = True
         if self._now is None:
-            self._now = self._saved_at = now
+            self._now = self._saved_at = self._began = now
         elapsed = max(0.0, now - self._now)
         self._now = max(self._now, now)
+        self._pass_time(self._now - (self._began or 0.0))
+        if not self.alive:
+            return True
         if self.speed is not None and not self.finished:
             target = self._elapsed_ms + elapsed * 1000.0 * self.speed
             left = limit
@@ -177,10 +253,32 @@ class PaperTerminal:
                 self._commit()
         return self.finished
 
-    def handle(self, name: str, args: Sequence[Any], kwargs: dict[str, Any]) -> tuple[Any, tuple[int, str]]:
+    @property
+    def away(self) -> bool:
+        """Whether it is being restarted, and takes no line."""
+        return self.faults.away()
+
+    def begin(self, name: str) -> CallPlan:
+        """Count an MT5 call and say what its caller has to wait for; then `handle` carries the plan out."""
+        return self.faults.begin(name) if self.faults else HONEST
+
+    def handle(
+        self, name: str, args: Sequence[Any], kwargs: dict[str, Any], plan: CallPlan = HONEST
+    ) -> tuple[Any, tuple[int, str]]:
         """Answer one MT5 call: (result, last_error). Structs are lists of their fields; failure is None."""
         self._settle()
-        result, error = self._views.call(name, args, kwargs)
+        answer: tuple[Any, tuple[int, str]] = None, NO_ANSWER
+        for _ in range(plan.executions):
+            answer = self._execute(name, args, kwargs)
+        if plan.error is not None:
+            return None, plan.error
+        if plan.retcode is not None:
+            unsent, error = self._display.unsent(args, plan.retcode)
+            return (unsent, error) if answer[0] is None else ((plan.retcode, *list(answer[0])[1:]), error)
+        return answer
+
+    def _execute(self, name: str, args: Sequence[Any], kwargs: dict[str, Any]) -> tuple[Any, tuple[int, str]]:
+        result, error = self._display.call(name, args, kwargs)
         if self.account.ledger.uncommitted:
             self._commit()
         return result, error
@@ -189,6 +287,32 @@ class PaperTerminal:
         self.account.settle(self._elapsed_ms)
         if self.account.ledger.uncommitted:
             self._commit()
+
+    def owe(self, seconds: float) -> None:
+        """Remember that an answer given in this process is really only due later (infinite: never)."""
+        self._owed += seconds
+
+    def take_owed(self) -> float:
+        """Return how long the answers since the last look are still due, in seconds."""
+        owed, self._owed = self._owed, 0.0
+        return owed
+
+    def ledger(self, after: int = 0) -> list[Record]:
+        """What has really happened, past every fault: the records behind a sequence number."""
+        if not 0 <= after <= len(self.account.ledger.records):
+            raise ValueError(f"after {after}: expected 0 to {len(self.account.ledger.records)}")
+        return self.account.ledger.records[after:]
+
+    def cash(self, deal_type: int, amount: float, comment: str) -> int:
+        """Money that comes or goes without a trade, in account currency. Returns the deal's ticket.
+
+        Raises ValueError for a deal type that is a trade, or an amount that is no number.
+        """
+        if not math.isfinite(amount):
+            raise ValueError(f"amount {amount}: expected a finite number")
+        ticket = self.account.cash(deal_type, amount, comment)
+        self._commit()
+        return ticket
 
     def status(self) -> dict[str, Any]:
         """The market and the account in short; `time` is the broker's clock written as UTC."""

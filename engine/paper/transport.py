@@ -5,6 +5,7 @@ been received. A call blocks for as long as the terminal does, as the real modul
 """
 
 import json
+import math
 import os
 import socket
 from collections.abc import Callable
@@ -85,15 +86,25 @@ class InProcess:
     """A direct line to a terminal in this process."""
 
     def __init__(self, terminal: "PaperTerminal") -> None:
-        if not terminal.alive:
+        if not terminal.alive or terminal.away:
             raise Unreachable("the terminal has been shut down")
         self._terminal = terminal
+        self._line = terminal.lines
 
     def call(self, name: str, args: list[Any], kwargs: dict[str, Any]) -> tuple[Any, LastError]:
-        """Call the terminal; one that has been shut down does not answer."""
-        if not self._terminal.alive:
+        """Call the terminal; one that has been shut down or restarted does not answer.
+
+        What the plan makes late is owed to whoever looks after the time: `PaperTerminal.take_owed`.
+        """
+        terminal = self._terminal
+        if not terminal.alive or self._line != terminal.lines:
             raise ReceiveFailed
-        return self._terminal.handle(name, args, kwargs)
+        plan = terminal.begin(name)
+        answer = terminal.handle(name, args, kwargs, plan)
+        terminal.owe(plan.after)
+        if plan.cut or math.isinf(plan.after) or not terminal.alive:
+            raise ReceiveFailed
+        return answer
 
     def close(self) -> None:
         """Nothing is held."""

@@ -96,7 +96,7 @@ def test_malformed_bar_names_file_line_finding_and_expectation(tmp_path: Path, l
 
 def test_files_are_merged_in_the_order_of_time_on_one_clock(tmp_path: Path) -> None:
     euro = "2026-01-05T08:00:00Z,1.1,1.1001\n2026-01-05T08:00:02Z,1.2,1.2001\n"
-    yen = "2026.01.05\t10:00:00\t156.1\t156.3\t156.0\t156.2\t5\t0\t7\n2026.01.05\t10:01:00\t156.1\t156.3\t156.0\t156.2\t5\t0\t7\n"
+    yen = "".join(f"2026.01.05\t10:0{minute}:00\t156.1\t156.3\t156.0\t156.2\t5\t0\t7\n" for minute in range(2))
     files = [written(tmp_path, "EURUSD.csv", euro), written(tmp_path, "USDJPY.csv", HEAD + yen)]
     market = ReplayMarket(files, "USDJPY")
     assert list(market.instruments) == ["USDJPY", "EURUSD"]

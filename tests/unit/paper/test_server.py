@@ -235,9 +235,11 @@ async def test_mt5_connection_cannot_reach_control_calls_nor_the_other_way(addre
         for call in ("step", "status", "shutdown"):
             assert (await there(ask, "mt5", call))["error"] == [-1, "Terminal: Call failed"]
         assert terminal.ticks == 1
-        for forbidden in ("account_info", 5):
-            with pytest.raises((EOFError, OSError)):
-                await there(ask, "control", forbidden)
+        answer = await there(ask, "control", "account_info")
+        assert answer["result"] is None
+        assert answer["error"][1].startswith("no control call 'account_info'; expected one of step, status")
+        with pytest.raises((EOFError, OSError)):
+            await there(ask, "control", 5)
 
 
 async def test_request_that_hits_a_bug_ends_its_own_connection_only(
