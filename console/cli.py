@@ -68,7 +68,8 @@ def _console(
 @app.command(
     "engine",
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
-    options_metavar="[--replay FILE] [--symbol S] [--speed X|max] [--seed N] [--terminal MODULE]",
+    options_metavar="[--replay FILE]... [--symbol S] [--speed X|max] [--seed N] [--broker FILE] [--faults FILE] "
+    "[--terminal MODULE]",
 )
 def _engine(context: typer.Context) -> None:
     """Run the engine in the foreground, without any screen."""

@@ -12,13 +12,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the engine of a profile. Exit code: 0 stopped, 1 failed, 2 usage or settings, 75 one runs already."""
     parser = argparse.ArgumentParser(prog="quarterdeck engine", description="Run an engine without any screen.")
     parser.add_argument("--profile", default="paper", help="the profile to run (default: paper)")
-    parser.add_argument("--replay", metavar="FILE", help="replay a tick file on the paper terminal")
+    parser.add_argument(
+        "--replay", metavar="FILE", action="append", help="replay a file of ticks or bars; again for another symbol"
+    )
+    parser.add_argument("--broker", metavar="FILE", help="the conditions of the paper broker's symbols (TOML)")
+    parser.add_argument("--faults", metavar="FILE", help="what is to go wrong at the paper terminal (TOML)")
     parser.add_argument("--symbol", metavar="S", help="the symbol that the file holds")
     parser.add_argument("--speed", metavar="X|max", help="how fast the market runs; max: one tick per guard cycle")
     parser.add_argument("--seed", type=int, metavar="N", help="the seed of the synthetic market")
     parser.add_argument("--terminal", metavar="MODULE", help="a module with the MetaTrader5 interface")
     given = parser.parse_args(arguments)
-    paper = {name: getattr(given, name) for name in ("replay", "symbol", "speed", "seed")}
+    paper = {name: getattr(given, name) for name in ("replay", "broker", "faults", "symbol", "speed", "seed")}
     overrides: dict[str, dict[str, Any]] = {
         "paper": {name: value for name, value in paper.items() if value is not None}
     }

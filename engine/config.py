@@ -4,6 +4,7 @@
 path. QUARTERDECK_HOME moves all configuration and state.
 """
 
+import json
 import os
 import re
 import tomllib
@@ -11,8 +12,8 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import platformdirs
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 PROFILE_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,39}$")
 PAPER_MODULE = "engine.paper.client"
@@ -80,23 +81,49 @@ class LoopSettings(Section):
     """How long an unknown outcome must stay unseen at a connected broker before it is presumed absent."""
 
 
+def _several(value: Any) -> Any:
+    """One path, or a list of them, which the environment holds as JSON."""
+    if isinstance(value, str):
+        return json.loads(value) if value.startswith("[") else [value]
+    return [value] if isinstance(value, Path) else value
+
+
 class PaperSettings(Section):
     """The paper account and its market; used when the terminal is the paper terminal."""
 
     balance: Annotated[float, Field(gt=0)] = 10_000.0
     currency: Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")] = "USD"
     leverage: Annotated[int, Field(ge=1, le=5000)] = 100
-    margin_mode: Literal["hedging"] = "hedging"
+    margin_mode: Literal["hedging", "netting", "exchange"] = "hedging"
+    fifo_close: bool = False
+    """Whether the oldest position of a symbol must be closed first."""
+    limit_orders: Annotated[int, Field(ge=0)] = 0
+    """How many pending orders may stand; 0: any."""
     commission_per_lot: Annotated[float, Field(ge=0)] = 0.0
     """Charged per lot and side, in account currency."""
-    stop_out_percent: Annotated[float, Field(ge=0, le=100)] = 50.0
-    margin_call_percent: Annotated[float, Field(ge=0, le=1000)] = 100.0
+    stop_out_mode: Literal["percent", "money"] = "percent"
+    stop_out: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 50.0
+    """Margin level in percent, or with the mode money an equity in account currency, at which positions are closed."""
+    margin_call: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 100.0
     symbol: str | None = None
     seed: int = 1
-    replay: Path | None = None
+    replay: Annotated[tuple[Path, ...], NoDecode, BeforeValidator(_several)] = ()
+    """Files of ticks or bars to replay, one a symbol, instead of the synthetic market: one path, or a list."""
+    broker: Path | None = None
+    """A TOML file of the conditions of the broker's symbols and server."""
+    faults: Path | None = None
+    """A TOML file of what is to go wrong, for rehearsals."""
     speed: Annotated[float, Field(gt=0, le=100_000)] | Literal["max"] = 1.0
     demo_strategy: bool = True
     """Propose signals from a demonstration strategy. Only ever on the paper terminal."""
+
+    @model_validator(mode="after")
+    def _warns_before_it_closes(self) -> "PaperSettings":
+        if self.stop_out > self.margin_call:
+            raise ValueError(
+                f"stop_out {self.stop_out:g} is above margin_call {self.margin_call:g}: the call comes first"
+            )
+        return self
 
 
 class Settings(BaseSettings):

@@ -4,6 +4,7 @@ A terminal that runs with other conditions than the profile's is shut down first
 """
 
 import asyncio
+import hashlib
 import json
 import logging
 import subprocess
@@ -94,12 +95,13 @@ async def _find_or_start(settings: PaperSettings, folder: Path) -> PaperControl:
     arguments = _arguments(settings)
     recorded, address = folder / "arguments.json", _address(folder)
     control = await _attach(address)
-    if control is not None and _recorded(recorded) != arguments:
+    asked = [*arguments, *_fingerprint(settings)]
+    if control is not None and _recorded(recorded) != asked:
         await control.shutdown()
         await control.close()
         control = None
     if control is None:
-        recorded.write_text(json.dumps(arguments), encoding="utf-8")
+        recorded.write_text(json.dumps(asked), encoding="utf-8")
         control = await _start(arguments, folder, address)
     return control
 
@@ -125,15 +127,28 @@ def _arguments(settings: PaperSettings) -> list[str]:
         "--balance": settings.balance,
         "--currency": settings.currency,
         "--leverage": settings.leverage,
+        "--margin-mode": settings.margin_mode,
+        "--limit-orders": settings.limit_orders,
         "--commission-per-lot": settings.commission_per_lot,
-        "--stop-out-percent": settings.stop_out_percent,
-        "--margin-call-percent": settings.margin_call_percent,
+        "--stop-out-mode": settings.stop_out_mode,
+        "--stop-out": settings.stop_out,
+        "--margin-call": settings.margin_call,
         "--seed": settings.seed,
         "--speed": settings.speed,
         "--symbol": settings.symbol,
-        "--replay": settings.replay.absolute() if settings.replay else None,
+        "--broker": settings.broker.absolute() if settings.broker else None,
+        "--faults": settings.faults.absolute() if settings.faults else None,
     }
-    return [part for name, value in named.items() if value is not None for part in (name, str(value))]
+    parts = [part for name, value in named.items() if value is not None for part in (name, str(value))]
+    for path in settings.replay:
+        parts += ["--replay", str(path.absolute())]
+    return [*parts, *(["--fifo-close"] if settings.fifo_close else [])]
+
+
+def _fingerprint(settings: PaperSettings) -> list[str]:
+    """What the terminal's rules and faults say: a file that was changed is another terminal's."""
+    files = [path for path in (settings.broker, settings.faults) if path is not None]
+    return [hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else "" for path in files]
 
 
 async def _attach(address: Path) -> PaperControl | None:

@@ -78,7 +78,8 @@ class PaperTerminal:
         self.speed = speed
         self.alive = True
         self.ticks = 0
-        self.login = account_login(market.identity, conditions.currency)
+        kept = f"{market.identity} {conditions.currency}" + ("" if conditions.hedging else " netting")
+        self.login = account_login(kept)
         self.prices = {name: PriceHistory(instrument) for name, instrument in market.instruments.items()}
         missing = [self.account.valuation.missing(name) for name in market.instruments]
         if all(missing):
@@ -87,6 +88,8 @@ class PaperTerminal:
         self.faults = Faults(faults)
         self.lines = 0
         """Lines to this terminal are of the restart they were opened after: a later one has cut them."""
+        self.die: Callable[[], None] = self._release
+        """Ends without saving anything more; the process around it does so as kill -9 would."""
         self._owed = 0.0
         self._elapsed_ms = 0.0
         self._began: float | None = None
@@ -95,7 +98,7 @@ class PaperTerminal:
         self._saved_ticks = -1
         self._store: StateStore | None = None
         if state is not None:
-            self._store = StateStore(state / f"paper-{self.login}.db", f"{market.identity} {conditions.currency}")
+            self._store = StateStore(state / f"paper-{self.login}.db", kept)
         self._display = Display(self.account, self.prices, self.login, SERVER, self.faults)
         try:
             self._begin(balance)
@@ -186,10 +189,6 @@ class PaperTerminal:
                 self.account.cash(deal_type, amount, comment)
             case Kill():
                 self.die()
-
-    def die(self) -> None:
-        """End without saving anything more, as by kill -9; the process around it may do so for real."""
-        self._release()
 
     def _refill(self, refill: Refill) -> None:
         """Another program on the account opens a position."""
@@ -368,7 +367,7 @@ class PaperTerminal:
             raise
 
 
-def account_login(identity: str, currency: str) -> int:
-    """The login of the account of one market and currency: always the same eight digits."""
-    digest = hashlib.sha256(f"{identity} {currency}".encode()).digest()
+def account_login(identity: str) -> int:
+    """The login of the account of one market, currency and margin mode: always the same eight digits."""
+    digest = hashlib.sha256(identity.encode()).digest()
     return 10_000_000 + int.from_bytes(digest[:8], "big") % 90_000_000

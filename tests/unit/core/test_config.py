@@ -50,7 +50,7 @@ def test_the_command_line_stands_above_the_environment(monkeypatch: pytest.Monke
         ("[drawdwn]\nlimit_percent = 8\n", "drawdwn"),
         ("[drawdown]\nlimit_percent = 0.5\n", "drawdown.limit_percent"),
         ("[drawdown]\nlimit_percent = nan\n", "drawdown.limit_percent"),
-        ('[paper]\nmargin_mode = "netting"\n', "paper.margin_mode"),
+        ('[paper]\nmargin_mode = "nothing"\n', "paper.margin_mode"),
         ('[terminal]\nmodule = "os; rm"\n', "terminal.module"),
         ("not toml", "paper.toml"),
     ],

@@ -120,7 +120,7 @@ def test_login_is_stable_and_belongs_to_market_and_currency(tmp_path: Path) -> N
         for seed, currency in ((1, "USD"), (1, "EUR"), (2, "USD"), (1, "USD"))
     }
     assert len(logins) == 3
-    assert account_login("synthetic seed 1", "USD") == 72_699_207
+    assert account_login("synthetic seed 1 USD") == 72_699_207
 
 
 def snapshot(client: PaperClient) -> list[Any]:
