@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from engine.paper import requests as rq
 from engine.paper.books import REASON_EXPERT, REASON_SL, REASON_SO, STATE_PLACED, Position
-from engine.paper.conditions import PERCENT, Conditions
+from engine.paper.conditions import EXCHANGE, PERCENT, Conditions
 from engine.paper.dealing import Dealing, Execution
 from engine.paper.holdings import Holdings, Totals, opposite
 from engine.paper.market import Instrument, Quote
@@ -77,8 +77,12 @@ class PaperAccount(Holdings):
             instrument = self.instruments[position.symbol]
             count = sum(nights(instrument, day) for day in range(first, today))
             swap = swap_of(position, instrument, self.quotes[position.symbol], self.valuation, count)
-            if swap:
-                self.put_position(position._replace(swap=self.valuation.money(position.swap + swap)))
+            carried = position._replace(swap=self.valuation.money(position.swap + swap))
+            if self.conditions.margin_mode == EXCHANGE:
+                # On an exchange the levels of a position do not outlive the day.
+                carried = carried._replace(sl=0.0, tp=0.0)
+            if carried != position:
+                self.put_position(carried)
 
     def _stops(self, quote: Quote) -> None:
         symbol, bid, ask = quote.symbol, quote.bid, quote.ask

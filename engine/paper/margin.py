@@ -1,7 +1,7 @@
 """The margin of a symbol's positions: by calculation mode, side, and what is hedged.
 
 In: an instrument, its positions, the account's leverage. Out: money in account currency, not rounded. Pure. Formulas:
-MetaTrader 5 help, "Margin calculation: Retail Forex, Futures", sections on calculation types and on hedging.
+MQL5 reference, ENUM_SYMBOL_CALC_MODE; hedged volume: MetaTrader 5 help, "Margin calculation: Retail Forex, Futures".
 """
 
 from collections.abc import Iterable, Sequence

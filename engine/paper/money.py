@@ -3,8 +3,8 @@
 In: instruments, quotes, an account currency. Out: rounded money. An amount is turned into the account's currency at
 the price of the deal itself where the instrument joins the two currencies (USDJPY in a USD account), as MT5 does;
 otherwise by the pair of the two, direct or inverse, on the side that costs. A missing pair is named, never guessed.
-A cent account counts in hundredths of its currency. Formulas: MetaTrader 5 help, "Margin calculation: Retail Forex,
-Futures" and "Profit calculation"; the examples there are tests.
+A cent account counts in hundredths of its currency. Formulas: MQL5 reference, "Symbol Properties",
+ENUM_SYMBOL_CALC_MODE; documented examples are tests.
 """
 
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ CFD_INDEX = CONSTANTS["SYMBOL_CALC_MODE_CFDINDEX"]
 CFD_LEVERAGE = CONSTANTS["SYMBOL_CALC_MODE_CFDLEVERAGE"]
 EXCHANGE_STOCKS = CONSTANTS["SYMBOL_CALC_MODE_EXCH_STOCKS"]
 EXCHANGE_FUTURES = CONSTANTS["SYMBOL_CALC_MODE_EXCH_FUTURES"]
-BY_TICK_VALUE = frozenset({FUTURES, EXCHANGE_FUTURES, CFD_INDEX})
+BY_TICK_VALUE = frozenset({FUTURES, EXCHANGE_FUTURES})
 WITHOUT_LEVERAGE = frozenset({FOREX_NO_LEVERAGE, CFD, CFD_INDEX, EXCHANGE_STOCKS, FUTURES, EXCHANGE_FUTURES})
 AT_PRICE = frozenset({CFD, CFD_INDEX, CFD_LEVERAGE, EXCHANGE_STOCKS})
 
@@ -127,7 +127,7 @@ class Valuation:
         return self._converted(amount, self._conversion(currency, wanted_by), wanted_by)
 
     def _converted(self, amount: float, conversion: Conversion, wanted_by: Instrument) -> float:
-        if conversion is SAME:
+        if conversion.symbol is None:
             return amount * self._units
         quote = self._quote(conversion, wanted_by)
         gain = amount > 0
@@ -144,7 +144,7 @@ class Valuation:
     def margin_rate(self, instrument: Instrument, sign: int, price: float) -> float:
         """Account currency per unit of the margin currency, for a trade at `price`. Raises NoRate."""
         conversion = self._conversion(instrument.margin_currency or instrument.base, instrument)
-        if conversion is SAME:
+        if conversion.symbol is None:
             return self._units
         if conversion.symbol == instrument.name:
             return (1.0 / price if conversion.inverse else price) * self._units
