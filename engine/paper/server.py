@@ -174,6 +174,8 @@ class PaperServer:
                 return
             self._terminal.advance_to(loop.time(), CATCH_UP_TICKS)
             if role == ROLE_MT5:
+                if self._terminal.away:
+                    return
                 answer = await self._answer(request, reader)
             else:
                 answer = self._control(request)

@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +27,17 @@ def begin(
     *faults: dict[str, Any], quotes: Any = (FLAT, FALL, FLAT, FLAT), **changed: Any
 ) -> tuple[PaperTerminal, PaperClient]:
     """A terminal with a plan, at its second 0, and a client."""
-    plan = [read_fault(fault) for fault in faults]
-    terminal = PaperTerminal(ScriptedMarket(quotes, **changed), speed=None, faults=plan)
-    terminal.advance_to(100.0)
+    terminal = running(faults, quotes, **changed)
     client = PaperClient.in_process(terminal)
     assert client.initialize()
     return terminal, client
+
+
+def running(faults: Iterable[dict[str, Any]], quotes: Any, **changed: Any) -> PaperTerminal:
+    plan = [read_fault(fault) for fault in faults]
+    terminal = PaperTerminal(ScriptedMarket(quotes, **changed), speed=None, faults=plan)
+    terminal.advance_to(100.0)
+    return terminal
 
 
 def hits(terminal: PaperTerminal) -> list[int]:
@@ -385,7 +391,8 @@ drawn_faults = st.lists(
 @given(faults=drawn_faults, sides=st.lists(st.sampled_from(["buy", "sell", "close"]), min_size=3, max_size=20))
 def test_ledger_is_the_truth_whatever_goes_wrong(faults: list[dict[str, Any]], sides: list[str]) -> None:
     quotes = [("EURUSD", 1.1 + step % 5 / 1000, 1.1001 + step % 5 / 1000) for step in range(30)]
-    terminal, client = begin(*faults, quotes=quotes)
+    terminal = running(faults, quotes)
+    client = PaperClient.in_process(terminal)
     for second, side in enumerate(sides):
         terminal.advance_to(100.0 + second)
         terminal.step()
