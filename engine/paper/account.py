@@ -85,15 +85,12 @@ class PaperAccount(Holdings):
                 self.put_position(carried)
 
     def _stops(self, quote: Quote) -> None:
-        symbol, bid, ask = quote.symbol, quote.bid, quote.ask
-        for position in list(self.books.positions.values()):
-            if position.symbol != symbol or not (position.sl or position.tp):
-                continue
-            reason = position.stop_hit(bid, ask)
-            if reason is not None and self.trading(symbol):
+        for position in self.reached(quote):
+            reason = position.stop_hit(quote.bid, quote.ask)
+            if reason is not None and self.trading(quote.symbol):
                 level = position.sl if reason == REASON_SL else position.tp
                 name = "sl" if reason == REASON_SL else "tp"
-                self._close(position, reason, f"[{name} {level:.{self.instruments[symbol].digits}f}]")
+                self._close(position, reason, f"[{name} {level:.{self.instruments[quote.symbol].digits}f}]")
 
     def _stop_out(self) -> None:
         while self.books.positions and self.below(self.conditions.stop_out):

@@ -26,10 +26,10 @@ from engine.paper.books import (
 from engine.paper.conditions import PERCENT, Conditions, Interference
 from engine.paper.fills import Filler, Trade, met_position, side_of
 from engine.paper.ledger import CLOSED, DEAL, ORDER, POSITION, Ledger, Record
-from engine.paper.margin import symbol_margin
 from engine.paper.market import Instrument, Quote
 from engine.paper.money import Valuation
 from engine.paper.structs import CONSTANTS
+from engine.paper.worth import Worth
 
 CASH_DEALS = frozenset(
     {DEAL_BALANCE, DEAL_CREDIT, DEAL_BONUS}
@@ -71,11 +71,7 @@ class Holdings:
         self.ledger = Ledger()
         self.books = Books(self.valuation.digits)
         self._filler = Filler(self.valuation)
-        self._profits: dict[int, float] = {}
-        self._margins: dict[str, float] = {}
-        self._stale: set[str] = set()
-        """Symbols whose quotes have moved since their positions were valued."""
-        self._watchers: dict[str, frozenset[str]] = {}
+        self._worth = Worth(self.books, instruments, self.quotes, self.valuation, conditions.leverage)
         self._totals: Totals | None = None
         self.depth_used: dict[str, float] = {}
         """Lots that have been filled at the last quote of a symbol."""
@@ -85,11 +81,7 @@ class Holdings:
         self.ledger.restore(records)
         for record in records:
             self.books.apply(record)
-        self._forget()
-
-    def _forget(self) -> None:
-        self._profits.clear()
-        self._margins.clear()
+        self._worth.forget()
         self._totals = None
 
     def write(self, kind: str, row: list[Any]) -> None:
@@ -104,14 +96,12 @@ class Holdings:
     def put_position(self, position: Position) -> None:
         """Enter a position as it now stands."""
         self.write(POSITION, list(position))
-        self._profits.pop(position.ticket, None)
-        self._margins.pop(position.symbol, None)
+        self._worth.changed(position)
 
     def drop_position(self, position: Position) -> None:
         """Enter that a position is gone."""
         self.write(CLOSED, [position.ticket])
-        self._profits.pop(position.ticket, None)
-        self._margins.pop(position.symbol, None)
+        self._worth.changed(position)
 
     def cash(self, deal_type: int, amount: float, comment: str) -> int:
         """Money that comes or goes without a trade, as a deal of one of CASH_DEALS. Returns its ticket."""
@@ -196,50 +186,22 @@ class Holdings:
 
     def moved(self, symbol: str) -> None:
         """A quote of this symbol has come: what depends on it is worth something else now."""
-        self._stale.add(symbol)
+        self._worth.moved(symbol)
         self._totals = None
-
-    def _value(self) -> None:
-        stale = self._stale
-        for position in self.books.positions.values():
-            ticket, symbol = position.ticket, position.symbol
-            watched = self._watchers.get(symbol)
-            if watched is None:
-                watched = self._watchers[symbol] = self.valuation.depends_on(self.instruments[symbol])
-            if ticket not in self._profits or not stale.isdisjoint(watched):
-                self._profits[ticket] = self.valuation.profit(
-                    self.instruments[symbol], position.sign, position.volume, position.price_open,
-                    self.closing_price(position),
-                )  # fmt: skip
-        stale.clear()
 
     def totals(self) -> Totals:
         """Balance, credit, floating profit, equity and margin at the last quotes."""
         if self._totals is None:
-            self._value()
-            money = self.valuation.money
-            positions = self.books.positions.values()
-            swap = sum(position.swap for position in positions)
-            profit = money(sum(self._profits[ticket] for ticket in self.books.positions) + swap)
-            margin = money(sum(self.margin(symbol) for symbol in {position.symbol: 0 for position in positions}))
-            self._totals = self.summed(self.books.balance, profit, margin)
+            self._totals = self.summed(self.books.balance, *self._worth.totals())
         return self._totals
 
-    def margin(self, symbol: str, instead: list[Position] | None = None) -> float:
-        """Margin of a symbol's positions, or of others `instead`."""
-        if instead is None and symbol in self._margins:
-            return self._margins[symbol]
-        positions = (
-            [position for position in self.books.positions.values() if position.symbol == symbol]
-            if instead is None
-            else instead
-        )
-        margin = self.valuation.money(
-            symbol_margin(self.instruments[symbol], positions, self.conditions.leverage) if positions else 0.0
-        )
-        if instead is None:
-            self._margins[symbol] = margin
-        return margin
+    def margin(self, symbol: str) -> float:
+        """Margin of a symbol's positions."""
+        return self._worth.margin(symbol)
+
+    def reached(self, quote: Quote) -> list[Position]:
+        """The positions whose stop loss or take profit a quote reaches."""
+        return self._worth.reached(quote)
 
     def summed(self, balance: float, profit: float, margin: float) -> Totals:
         """The totals of a balance, a floating profit and a margin."""
@@ -251,8 +213,7 @@ class Holdings:
 
     def profit(self, position: Position) -> float:
         """Floating profit of a position, without its swap."""
-        self.totals()
-        return self._profits[position.ticket]
+        return self._worth.profit(position)
 
     def after(self, order: Order, trade: Trade, volume: float) -> Totals:
         """The totals behind a trade, at the quotes of now."""
@@ -264,11 +225,8 @@ class Holdings:
             for position in self.books.positions.values()
             if position.symbol == order.symbol and position is not trade.before
         ]
-        margin = money(
-            now.margin
-            - self.margin(order.symbol)
-            + self.margin(order.symbol, others + ([trade.after] if trade.after else []))
-        )
+        held = others + ([trade.after] if trade.after else [])
+        margin = money(now.margin - self.margin(order.symbol) + self._worth.margin_of(order.symbol, held))
         return self.summed(balance, profit, margin)
 
     def below(self, level: float) -> bool:

@@ -7,9 +7,10 @@ A cent account counts in hundredths of its currency. Formulas: MQL5 reference, "
 ENUM_SYMBOL_CALC_MODE; documented examples are tests.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from engine.paper.books import BUY, Position
 from engine.paper.market import Instrument, Quote, pair_name
 from engine.paper.structs import CONSTANTS
 
@@ -114,6 +115,26 @@ class Valuation:
     def profit(self, instrument: Instrument, sign: int, volume: float, opened: float, closed: float) -> float:
         """Profit of `volume` lots from one price to the other; `sign` +1 for a buy, -1 for a sell. Raises NoRate."""
         return round(self._raw_profit(instrument, sign, volume, opened, closed), self.digits)
+
+    def profits(
+        self, instrument: Instrument, positions: Iterable[Position], bid: float, ask: float
+    ) -> Iterator[tuple[int, float]]:
+        """Ticket and floating profit of each of an instrument's positions, as `profit` gives them. Raises NoRate."""
+        if self._conversion(instrument.profit, instrument).symbol is not None:
+            for position in positions:
+                closed = bid if position.sign > 0 else ask
+                yield (
+                    position.ticket,
+                    self.profit(instrument, position.sign, position.volume, position.price_open, closed),
+                )
+            return
+        lot, digits, units = lot_value(instrument), self.digits, self._units
+        for position in positions:
+            if position.type == BUY:
+                raw = (bid - position.price_open) * position.volume * lot
+            else:
+                raw = (position.price_open - ask) * position.volume * lot
+            yield position.ticket, round(raw * units, digits)
 
     def _raw_profit(self, instrument: Instrument, sign: int, volume: float, opened: float, closed: float) -> float:
         raw = (closed - opened) * sign * volume * lot_value(instrument)

@@ -151,8 +151,11 @@ class Planner:
         if trade.entry in OPENING:
             self._refuse_opening(request, instrument)
         _refuse(rq.price_problem(instrument, request, price, requote=holdings.interference.requote))
-        volume = holdings.fillable(request.symbol, request.volume)
-        if volume < request.volume and request.type_filling != rq.RETURN:
+        volume = request.volume
+        if request.type_filling != rq.RETURN:
+            # What RETURN leaves open stands on, so it is judged as a whole.
+            volume = holdings.fillable(request.symbol, request.volume)
+        if volume < request.volume:
             _refuse("REJECT" if volume <= 0 or request.type_filling == rq.FOK else "")
             trade = holdings.trade(order, volume, price, met)
         _refuse(self._working.refused(order, trade, volume))
