@@ -33,6 +33,11 @@ def money(amount: Decimal) -> Decimal:
     return amount.quantize(CENT, ROUND_HALF_UP)
 
 
+def averaged(lots: list[tuple[Decimal, Decimal]]) -> tuple[Decimal, Decimal]:
+    whole = sum((part for part, _ in lots), Decimal(0))
+    return whole, sum((part * price for part, price in lots), Decimal(0)) / whole
+
+
 @pytest.mark.parametrize("mode", [HEDGING, NETTING])
 @pytest.mark.parametrize("side", ["buy", "sell"])
 def test_equity_and_margin_on_every_tick(mode: int, side: str) -> None:
@@ -60,8 +65,7 @@ def test_equity_and_margin_on_every_tick(mode: int, side: str) -> None:
             if place == 5000:
                 closing = bid if sign > 0 else ask
                 if mode == NETTING:
-                    whole = sum(part for part, _ in lots)
-                    lots = [(whole, sum(part * price for part, price in lots) / whole)]
+                    lots = [averaged(lots)]
                 first, price = lots[0]
                 balance += money((closing - price) * sign * volume * 100_000)
                 lots[0] = (first - volume, price)
@@ -69,8 +73,7 @@ def test_equity_and_margin_on_every_tick(mode: int, side: str) -> None:
                 lots.append((volume, ask if sign > 0 else bid))
         closing = bid if sign > 0 else ask
         if mode == NETTING and len(lots) == 2:
-            whole = sum(part for part, _ in lots)
-            average = sum(part * price for part, price in lots) / whole
+            whole, average = averaged(lots)
             floating = money((closing - average) * sign * whole * 100_000)
         else:
             floating = sum((money((closing - price) * sign * part * 100_000) for part, price in lots), Decimal(0))
