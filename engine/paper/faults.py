@@ -6,7 +6,7 @@ again begins its plan anew.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
@@ -75,11 +75,9 @@ class Running:
 class Faults:
     """All faults of a terminal. `now` is the terminal's running time in seconds and never goes back."""
 
-    def __init__(self, plan: Iterable[Fault] = ()) -> None:
+    def __init__(self) -> None:
         self._running: list[Running] = []
         self.now = 0.0
-        for fault in plan:
-            self.add(fault)
 
     def add(self, fault: Fault) -> int:
         """Take a fault in; its `at` counts from the start of the terminal. Returns its number."""

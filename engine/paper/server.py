@@ -58,7 +58,7 @@ class PaperServer:
             "step": terminal.step,
             "status": terminal.status,
             "shutdown": self.stop,
-            "fault": lambda values: terminal.faults.add(read_fault(values)),
+            "fault": lambda values: terminal.add_fault(read_fault(values)),
             "end_fault": terminal.faults.end,
             "faults": terminal.faults.hits,
             "ledger": terminal.ledger,

@@ -21,9 +21,10 @@ from engine.paper.books import REASON_CLIENT
 from engine.paper.brokerclock import BrokerClock
 from engine.paper.conditions import Conditions
 from engine.paper.display import Display
-from engine.paper.faultplan import Cash, Fault, Kill, Refill, Restart, Spread
+from engine.paper.faultplan import Cash, Fault, Kill, PlanError, Refill, Restart, Spread
 from engine.paper.faults import HONEST, CallPlan, Faults, Running
 from engine.paper.history import PriceHistory
+from engine.paper.holdings import CASH_DEALS
 from engine.paper.ledger import Record
 from engine.paper.market import EXECUTION_MARKET, FILLING_MASK_FOK, Instrument, Market, MarketError, Quote, instrument
 from engine.paper.replay import ReplayMarket
@@ -85,7 +86,9 @@ class PaperTerminal:
         if all(missing):
             names = "; ".join(str(problem) for problem in missing)
             raise MarketError(f"nothing can be traded in a {conditions.currency} account: {names}")
-        self.faults = Faults(faults)
+        self.faults = Faults()
+        for fault in faults:
+            self.add_fault(fault)
         self.lines = 0
         """Lines to this terminal are of the restart they were opened after: a later one has cut them."""
         self.die: Callable[[], None] = self._release
@@ -126,6 +129,17 @@ class PaperTerminal:
         except BaseException:
             market.close()
             raise
+
+    def add_fault(self, fault: Fault) -> int:
+        """Let something go wrong at its time. Returns its number. Raises PlanError for what is not of this market."""
+        symbol = getattr(fault, "symbol", None)
+        if symbol is not None and symbol not in self.market.instruments:
+            raise PlanError(
+                f"fault {fault.kind}: symbol {symbol!r}: expected one of {', '.join(self.market.instruments)}"
+            )
+        if isinstance(fault, Cash) and fault.deal_type not in CASH_DEALS:
+            raise PlanError(f"fault cash: deal_type {fault.deal_type}: expected one of {sorted(CASH_DEALS)}")
+        return self.faults.add(fault)
 
     @property
     def finished(self) -> bool:
@@ -193,9 +207,7 @@ class PaperTerminal:
     def _refill(self, refill: Refill) -> None:
         """Another program on the account opens a position."""
         kind = rq.BUY if refill.side == "buy" else rq.SELL
-        instrument = self.market.instruments.get(refill.symbol)
-        if instrument is None:
-            return
+        instrument = self.market.instruments[refill.symbol]
         fok = instrument.filling_mode & FILLING_MASK_FOK or instrument.execution_mode < EXECUTION_MARKET
         request = rq.TradeRequest(
             action=rq.ACTION_DEAL,

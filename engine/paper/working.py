@@ -28,6 +28,8 @@ from engine.paper.structs import CONSTANTS
 DAY = 86_400
 VOLUME_DIGITS = 8
 OPENING = frozenset({ENTRY_IN, ENTRY_INOUT})
+STANDING = frozenset({rq.RETURN, rq.BOC})
+"""Filling modes whose rest stands on."""
 DISABLED, LONG_ONLY, SHORT_ONLY, CLOSE_ONLY = (
     CONSTANTS[f"SYMBOL_TRADE_MODE_{name}"] for name in ("DISABLED", "LONGONLY", "SHORTONLY", "CLOSEONLY")
 )
@@ -90,7 +92,13 @@ class Working:
             return
         if order.type in rq.STOP_LIMITS:
             limit = rq.BUY_LIMIT if order.type == rq.BUY_STOP_LIMIT else rq.SELL_LIMIT
-            self._holdings.put_order(order._replace(type=limit, price_open=order.price_stoplimit, price_stoplimit=0.0))
+            stands = order._replace(type=limit, price_open=order.price_stoplimit, price_stoplimit=0.0)
+            at_once = price <= stands.price_open if limit == rq.BUY_LIMIT else price >= stands.price_open
+            if at_once and order.type_filling == rq.BOC:
+                # Book or cancel: it must not take what others offer.
+                self._end(order, STATE_CANCELED)
+            else:
+                self._holdings.put_order(stands)
             return
         execution = self._holdings.instruments[order.symbol].execution_mode
         if order.type in rq.LIMITS and execution in (EXECUTION_REQUEST, EXECUTION_INSTANT):
@@ -141,7 +149,7 @@ class Working:
             wanted = min(wanted, met.volume)
         volume = holdings.fillable(order.symbol, wanted)
         if volume <= 0 or (volume < wanted and order.type_filling == rq.FOK):
-            if order.type_filling == rq.RETURN:
+            if order.type_filling in STANDING:
                 return Filled(order)
             return Filled(self._end(order, STATE_CANCELED), refused="REJECT")
         now = holdings.time_msc
@@ -156,7 +164,7 @@ class Working:
         deal = holdings.book(order, trade, volume, price)
         holdings.depth_used[order.symbol] = holdings.depth_used.get(order.symbol, 0.0) + volume
         left = round(wanted - volume, VOLUME_DIGITS)
-        stands = left > 0 and order.type_filling == rq.RETURN
+        stands = left > 0 and order.type_filling in STANDING
         state = STATE_PARTIAL if stands else STATE_CANCELED if left else STATE_FILLED
         done = order._replace(state=state, volume_current=left, position_id=trade.identifier)
         if stands and holdings.conditions.hedging:

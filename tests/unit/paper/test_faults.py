@@ -230,7 +230,6 @@ def test_ticks_stand_still_while_the_account_moves() -> None:
     [
         ({"kind": "closed"}, mt5.TRADE_RETCODE_MARKET_CLOSED),
         ({"kind": "closed", "symbol": "EURUSD"}, mt5.TRADE_RETCODE_MARKET_CLOSED),
-        ({"kind": "closed", "symbol": "GBPUSD"}, mt5.TRADE_RETCODE_DONE),
         ({"kind": "autotrading", "where": "terminal"}, mt5.TRADE_RETCODE_CLIENT_DISABLES_AT),
         ({"kind": "autotrading", "where": "server"}, mt5.TRADE_RETCODE_SERVER_DISABLES_AT),
         ({"kind": "partial", "share": 0.5}, mt5.TRADE_RETCODE_DONE_PARTIAL),
@@ -306,13 +305,26 @@ def test_kill_saves_nothing_more(tmp_path: Path) -> None:
 
 def test_fault_is_added_and_ended_by_hand() -> None:
     terminal, client = begin()
-    number = terminal.faults.add(read_fault({"kind": "closed"}))
+    number = terminal.add_fault(read_fault({"kind": "closed"}))
     terminal.advance_to(100.5)
     assert client.order_send(deal("buy", 0.1)).retcode == mt5.TRADE_RETCODE_MARKET_CLOSED
     assert terminal.faults.end(number)
     assert not terminal.faults.end(number + 1)
     terminal.advance_to(100.6)
     assert client.order_send(deal("buy", 0.1)).retcode == mt5.TRADE_RETCODE_DONE
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        ({"kind": "closed", "symbol": "XAUUSD"}, "fault closed: symbol 'XAUUSD': expected one of EURUSD"),
+        ({"kind": "refill", "symbol": "GBPUSD", "side": "buy", "volume": 1}, "fault refill: symbol 'GBPUSD'"),
+        ({"kind": "cash", "amount": 5, "deal_type": 0}, "fault cash: deal_type 0: expected one of"),
+    ],
+)
+def test_fault_that_is_not_of_this_market_is_refused_beforehand(fault: dict[str, Any], said: str) -> None:
+    with pytest.raises(PlanError, match=said):
+        begin(fault)
 
 
 def test_no_function_of_mt5_reaches_the_faults() -> None:

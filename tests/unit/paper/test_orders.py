@@ -518,3 +518,21 @@ def test_closing_that_is_late_closes_no_more_than_what_is_left() -> None:
     desk.account.settle(1000.0)
     assert desk.positions == []
     assert desk.deals[-1].volume == 0.6
+
+
+def test_book_or_cancel_rests_or_goes() -> None:
+    desk = opened(filling_mode=7, depth=0.4)
+    desk.pend(rq.BUY_LIMIT, 1.099, 1.0, type_filling=rq.BOC)
+    taking = desk.pend(rq.BUY_STOP_LIMIT, 1.101, 1.0, stoplimit=1.1005, type_filling=rq.BOC).order
+    desk.quote(1.1009, 1.101)
+    (resting, limit) = desk.orders
+    assert (limit.ticket, limit.type, limit.price_open) == (taking, rq.BUY_LIMIT, 1.1005)
+    desk.send(rq.ACTION_REMOVE, order=taking)
+    desk.quote(1.0989, 1.099)
+    assert (desk.position.volume, desk.orders[0].state, desk.orders[0].volume_current) == (0.4, STATE_PARTIAL, 0.6)
+    assert desk.position.ticket == resting.ticket
+    level = opened(filling_mode=7, stops_level=0)
+    level.pend(rq.BUY_STOP_LIMIT, 1.101, 1.0, stoplimit=1.101, type_filling=rq.BOC)
+    level.quote(1.1009, 1.101)
+    assert level.orders == []
+    assert level.account.books.history.orders[-1].state == STATE_CANCELED
