@@ -27,8 +27,8 @@ _DEAL_REASONS = {
     5: "take profit",
     6: "stop out",
 }
-_TRIES = 20
-_PAUSE_SECONDS = 0.25
+_TRIES = 60
+_PAUSE_SECONDS = 0.5
 
 
 class PositionObserver:
@@ -42,22 +42,28 @@ class PositionObserver:
         self._recorder = recorder
         self._spawn = spawn
         self._seen = {item.identifier: item for item in _positions_from(stored)}
+        self._missing: set[int] = set()
+        """Gone from the list, and no deal says why yet: a terminal that has just started may not have them again."""
         self._telling: set[asyncio.Task[None]] = set()
 
     @property
     def known(self) -> frozenset[int]:
-        """The identifiers of the positions last seen, by this run or the one before."""
-        return frozenset(self._seen)
+        """The identifiers of the positions last seen, by this run or the one before, and of those gone unexplained."""
+        return frozenset(self._seen) | self._missing
 
     def observe(self, positions: tuple[Position, ...]) -> None:
         """Tell what opened and what closed since the last call."""
         now = {position.identifier: position for position in positions}
         before, self._seen = self._seen, now
         for identifier, position in now.items():
-            if identifier not in before:
+            if identifier in self._missing:
+                self._missing.discard(identifier)
+                _log.warning("position %s is in the list again", identifier)
+            elif identifier not in before:
                 self._tell_opened(position)
         for identifier, position in before.items():
             if identifier not in now:
+                self._missing.add(identifier)
                 self._start(self._tell_closed(position))
         if now.keys() != before.keys():
             self._start(self._store(positions))
@@ -96,6 +102,9 @@ class PositionObserver:
 
     async def _tell_closed(self, position: Position) -> None:
         deals = await self._deals(position.identifier)
+        if position.identifier not in self._missing:
+            return
+        self._missing.discard(position.identifier)
         closing = [deal for deal in deals if deal.entry != 0 and deal.volume > 0]
         details: dict[str, object] = {"explained": bool(closing)}
         if closing:
@@ -120,9 +129,14 @@ class PositionObserver:
         )
 
     async def _deals(self, identifier: int) -> tuple[Deal, ...]:
-        """The position's deals, once they show that it was closed; they may come some time after it is gone."""
+        """The position's deals, once they show that it was closed; they may come some time after it is gone.
+
+        A position that comes back while they are waited for has not been closed.
+        """
         deals: tuple[Deal, ...] = ()
         for _ in range(_TRIES):
+            if identifier not in self._missing:
+                break
             try:
                 deals = await self._broker.deals_of_position(identifier)
             except BrokerError as error:
