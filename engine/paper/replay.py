@@ -1,6 +1,8 @@
 """A market from files of ticks or bars: streamed, one symbol a file, in one order of time, on the broker's clock.
 
 In: files, a symbol or none. Out: their ticks; the last quote of each stays. Prices are rounded to the symbol's digits.
+The order and the running time of the market are those of UTC, so that nothing happens when the broker's clock is set;
+in the hour that it says twice, ticks show the latest time that was shown before.
 Where nothing comes for more than LONG_GAP_MS, as over a weekend, the market runs on after SHORT_GAP_MS, while the
 broker's clock jumps: nobody waits two days for Monday.
 """
@@ -12,43 +14,56 @@ from typing import Any
 from engine.paper.brokerclock import BrokerClock
 from engine.paper.market import Instrument, MarketError, Quote, instrument, pair_in_name
 from engine.paper.source import Source, inspect
-from engine.paper.tickfile import Place, place_of
+from engine.paper.tickfile import Place, Tick, place_of
 
 LONG_GAP_MS = 300_000
 SHORT_GAP_MS = 60_000
 
 
 class _Feed:
-    """One file: its next tick, on the broker's clock, and the place behind the last one that was taken."""
+    """One file: when its next tick comes, in UTC, and the place behind the last one that was taken."""
 
     def __init__(self, symbol: Instrument, source: Source, clock: BrokerClock) -> None:
         self.instrument = symbol
         self.source = source
-        self._clock = None if source.on_broker_clock else clock
+        self._clock = clock
+        self._shown = source.on_broker_clock
         self.go(source.start)
 
     def go(self, place: Place) -> None:
-        self.place = place
-        self._stream: Generator[Place, None, None] = self.source.ticks(place)
+        self._behind: Tick = place
+        self._stream: Generator[Tick, None, None] = self.source.ticks(place)
         self._advance()
 
     def _advance(self) -> None:
         self._next = next(self._stream, None)
-        if self._next is None:
-            self.time_msc: int | None = None
-        else:
-            written = self._next.prices.time_msc
-            self.time_msc = written if self._clock is None else self._clock.from_utc_msc(written)
+        self.utc_msc = None if self._next is None else self._utc_msc(self._next)
 
-    def take(self) -> tuple[float, float]:
-        """Move behind the next tick; its bid and ask."""
-        if self._next is None:
+    def _utc_msc(self, tick: Tick) -> int:
+        written = tick[2][0]
+        return self._clock.to_utc_msc(written) if self._shown else written
+
+    @property
+    def place(self) -> Place:
+        """The place behind the last tick that was taken."""
+        return Place(*self._behind)
+
+    @property
+    def taken_msc(self) -> int | None:
+        """The moment of the last tick that was taken, in UTC; None before the first."""
+        return None if self.place == self.source.start else self._utc_msc(self._behind)
+
+    def take(self) -> tuple[int, float, float]:
+        """Move behind the next tick: what the broker's clock shows, bid, ask."""
+        tick = self._next
+        if tick is None:
             raise ValueError("the file has ended")
-        self.place = self._next
-        _, bid, ask = self._next.prices
-        digits = self.instrument.digits
+        self._behind = tick
         self._advance()
-        return round(bid, digits), round(ask, digits)
+        written, bid, ask = tick[2]
+        digits = self.instrument.digits
+        shown = written if self._shown else self._clock.from_utc_msc(written)
+        return shown, round(bid, digits), round(ask, digits)
 
     def close(self) -> None:
         self._stream.close()
@@ -84,8 +99,9 @@ class ReplayMarket:
             raise MarketError(f"symbol {symbol!r}: the files hold {', '.join(names) or 'nothing'}")
         order = sorted(self._feeds, key=lambda feed: feed.instrument.name != symbol)
         self._instruments = {feed.instrument.name: feed.instrument for feed in order}
-        self._last_msc = min(feed.time_msc or 0 for feed in self._feeds)
+        self._last_msc = 0
         self._running_ms = 0
+        self._choose(None)
 
     def _add(self, path: Path, name: str | None, instruments: Callable[[str], Instrument]) -> None:
         if name is None:
@@ -112,32 +128,31 @@ class ReplayMarket:
         """The symbols by name."""
         return self._instruments
 
-    def _first(self) -> _Feed | None:
-        """The file with the next tick; of two at the same time the one that was named first."""
-        first: _Feed | None = None
+    def _choose(self, last_utc_msc: int | None) -> None:
+        """Find the file with the next tick, of two at the same time the one that was named first, and when it is due."""
+        self._next: _Feed | None = None
+        self._next_utc_msc = 0
         for feed in self._feeds:
-            time_msc = feed.time_msc
-            if time_msc is not None and (first is None or time_msc < (first.time_msc or 0)):
-                first = feed
-        return first
+            utc_msc = feed.utc_msc
+            if utc_msc is not None and (self._next is None or utc_msc < self._next_utc_msc):
+                self._next, self._next_utc_msc = feed, utc_msc
+        gap = 0 if last_utc_msc is None else self._next_utc_msc - last_utc_msc
+        self._due = self._running_ms + (SHORT_GAP_MS if gap > LONG_GAP_MS else gap)
 
     def due_ms(self) -> int | None:
         """Milliseconds of running market from its first tick to the next one; None behind the last."""
-        feed = self._first()
-        if feed is None or feed.time_msc is None:
-            return None
-        # An hour is said twice when the broker's clock is set back.
-        gap = max(0, feed.time_msc - self._last_msc)
-        return self._running_ms + (SHORT_GAP_MS if gap > LONG_GAP_MS else gap)
+        return None if self._next is None else self._due
 
     def take(self) -> Quote:
         """Return the next tick. Its time is never before that of the last one."""
-        due, feed = self.due_ms(), self._first()
-        if due is None or feed is None:
+        feed = self._next
+        if feed is None:
             raise ValueError("the files have ended")
-        self._running_ms = due
-        self._last_msc = max(self._last_msc, feed.time_msc or 0)
-        bid, ask = feed.take()
+        shown, bid, ask = feed.take()
+        self._running_ms = self._due
+        self._choose(self._next_utc_msc)
+        if shown > self._last_msc:
+            self._last_msc = shown
         return Quote(feed.instrument.name, self._last_msc, bid, ask)
 
     def position(self) -> dict[str, Any]:
@@ -151,6 +166,8 @@ class ReplayMarket:
         for feed, place in zip(self._feeds, position["places"], strict=True):
             feed.go(place_of(place))
         self._last_msc, self._running_ms = position["last_msc"], position["running_ms"]
+        taken = [feed.taken_msc for feed in self._feeds]
+        self._choose(max((moment for moment in taken if moment is not None), default=None))
 
     def close(self) -> None:
         """Close the files."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from engine.paper import tickfile
-from engine.paper.barfile import MT5_BARS_HEADER, MT5_DAILY_HEADER, bar_length_ms, bar_ticks
+from engine.paper.barfile import BARS, DAILY_BARS, MT5_BARS_HEADER, MT5_DAILY_HEADER, bar_length_ms, bar_ticks
 from engine.paper.tickfile import (
     BYTE_ORDER_MARK,
     HISTDATA,
@@ -22,14 +22,15 @@ from engine.paper.tickfile import (
     NOTHING,
     PLAIN,
     Place,
+    Tick,
     TickFileError,
     line_error,
 )
 
 CHECKED_TICKS = 100_000
 """So many ticks are read before a replay starts: at 3 microseconds a line nobody waits for them."""
-BARS = "bars"
-ON_BROKER_CLOCK = frozenset({"mt5", BARS})
+BAR_FORMATS = frozenset({BARS, DAILY_BARS})
+ON_BROKER_CLOCK = BAR_FORMATS | {"mt5"}
 """Formats that MT5 writes: their times are of the broker's clock, the others' of UTC."""
 
 
@@ -59,10 +60,10 @@ class Source:
         """The place in front of its first tick."""
         return Place(*self.body, NOTHING)
 
-    def ticks(self, place: Place) -> Generator[Place, None, None]:
+    def ticks(self, place: Place) -> Generator[Tick, None, None]:
         """Stream the ticks behind a place. Raises TickFileError at the first line that is malformed."""
-        if self.format == BARS:
-            return bar_ticks(self.path, place, self.length_ms, self.point)
+        if self.format in BAR_FORMATS:
+            return bar_ticks(self.path, self.format, place, self.length_ms, self.point)
         return tickfile.ticks(self.path, self.format, place)
 
 
@@ -73,8 +74,10 @@ def _detect(path: Path, stream: BinaryIO) -> tuple[str, int, int]:
     text = first[mark:].strip()
     if text == MT5_HEADER:
         return "mt5", len(first), 1
-    if text in (MT5_BARS_HEADER, MT5_DAILY_HEADER):
+    if text == MT5_BARS_HEADER:
         return BARS, len(first), 1
+    if text == MT5_DAILY_HEADER:
+        return DAILY_BARS, len(first), 1
     if HISTDATA.fullmatch(text):
         return "histdata", mark, 0
     if re.fullmatch(rb"[A-Za-z][\w .]*,\s*bid\s*,\s*ask", text, re.IGNORECASE):
@@ -99,7 +102,7 @@ def inspect(path: Path, point: float) -> Source:
             stream.seek(0)
             digest = hashlib.file_digest(stream, "sha256").hexdigest()
         place = (body[0], body[1])
-        length_ms = bar_length_ms(path, place) if form == BARS else 0
+        length_ms = bar_length_ms(path, form, place) if form in BAR_FORMATS else 0
         source = Source(path, form, digest, 0, place, length_ms, point)
         stream_of_ticks = source.ticks(source.start)
         first = next(stream_of_ticks, None)
@@ -110,4 +113,4 @@ def inspect(path: Path, point: float) -> Source:
         raise TickFileError(f"{path}: cannot be read: {error.strerror}") from error
     if first is None:
         raise TickFileError(f"{path}: holds no tick; expected at least one line with prices")
-    return Source(path, form, digest, first.prices.time_msc, place, length_ms, point)
+    return Source(path, form, digest, first[2][0], place, length_ms, point)

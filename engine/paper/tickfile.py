@@ -33,20 +33,16 @@ class TickFileError(MarketError):
     """A file that cannot be replayed."""
 
 
-class Prices(NamedTuple):
-    """What is known at one place of a file; `time_msc` is of the broker's clock, which is UTC where it is not MT5's."""
-
-    time_msc: int
-    bid: float
-    ask: float
-
-
 class Malformed(Exception):
     """A line that is not what it should be; the argument says what was expected."""
 
 
 INFINITE = float("inf")
-NOTHING = Prices(-(2**62), 0.0, 0.0)
+Prices = tuple[int, float, float]
+"""What is known at one place of a file: time on the file's clock (UTC where it is not MT5's), bid, ask."""
+NOTHING: Prices = (-(2**62), 0.0, 0.0)
+END_OF_TIMES = 7_258_118_400_000
+"""The year 2200 in milliseconds: a time from there on is a mistake."""
 Parser = Callable[[bytes, Prices], Prices]
 
 
@@ -78,7 +74,7 @@ def _histdata() -> Parser:
         if match is None:
             raise Malformed("YYYYMMDD HHMMSSmmm,bid,ask,volume")
         minute, millisecond, bid, ask = match.groups()
-        return Prices(minutes(minute) + int(millisecond) + EST_TO_UTC_MS, float(bid), float(ask))
+        return minutes(minute) + int(millisecond) + EST_TO_UTC_MS, float(bid), float(ask)
 
     return parse
 
@@ -92,14 +88,12 @@ def _mt5() -> Parser:
             raise Malformed("tab separated YYYY.MM.DD, HH:MM:SS.mmm, bid, ask, last, volume, flags")
         minute, second, millisecond, bid, ask = match.groups()
         time_msc = minutes(minute) + int(second) * 1000 + int(millisecond or b"0")
-        return Prices(time_msc, _price(bid, before.bid), _price(ask, before.ask))
+        return time_msc, _price(bid) if bid else before[1], _price(ask) if ask else before[2]
 
     return parse
 
 
-def _price(text: bytes, unchanged: float) -> float:
-    if not text:
-        return unchanged
+def _price(text: bytes) -> float:
     try:
         price = float(text)
     except ValueError as error:
@@ -115,10 +109,10 @@ def _plain_time(text: str) -> int:
         return round(number if number >= MILLISECONDS_FROM else number * 1000)
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError as error:
+        if moment.tzinfo is not None:
+            moment = moment.astimezone(UTC).replace(tzinfo=None)
+    except (ValueError, OverflowError) as error:
         raise Malformed("a time as ISO 8601 (no zone: UTC) or as epoch seconds or milliseconds") from error
-    if moment.tzinfo is not None:
-        moment = moment.astimezone(UTC).replace(tzinfo=None)
     return (moment - EPOCH) // timedelta(milliseconds=1)
 
 
@@ -128,7 +122,7 @@ def _plain() -> Parser:
         if match is None:
             raise Malformed("timestamp,bid,ask")
         stamp, bid, ask = match.groups()
-        return Prices(_plain_time(stamp.decode("utf-8", "replace").strip()), float(bid), float(ask))
+        return _plain_time(stamp.decode("utf-8", "replace").strip()), float(bid), float(ask)
 
     return parse
 
@@ -155,7 +149,12 @@ class Place(NamedTuple):
 def place_of(row: Sequence[Any]) -> Place:
     """The place that `as_json` wrote."""
     offset, line, prices, part = row
-    return Place(offset, line, Prices(*prices), part)
+    time_msc, bid, ask = prices
+    return Place(offset, line, (time_msc, bid, ask), part)
+
+
+Tick = tuple[int, int, Prices, int]
+"""The fields of the Place behind a tick: a stream of millions makes no object of each."""
 
 
 def line_error(path: Path, line: int, found: bytes, expected: str) -> TickFileError:
@@ -164,11 +163,18 @@ def line_error(path: Path, line: int, found: bytes, expected: str) -> TickFileEr
     return TickFileError(f"{path}, line {line}: found {shown!r}, expected {expected}")
 
 
-def ticks(file: Path, form: str, start: Place) -> Generator[Place, None, None]:
+def time_error(time_msc: int) -> Malformed:
+    """What is wrong with a time that is before the last one or outside of all years."""
+    in_years = 0 <= time_msc < END_OF_TIMES
+    return Malformed("a time not before the line above" if in_years else "a time from the year 1970 to 2199")
+
+
+def ticks(file: Path, form: str, start: Place) -> Generator[Tick, None, None]:
     """Stream the ticks behind a place. Raises TickFileError at the first line that is malformed."""
     parse = PARSERS[form]()
     may_lack_a_side = form == "mt5"
     offset, line, before, _ = start
+    earliest = max(0, before[0])
     with file.open("rb") as stream:
         stream.seek(offset)
         while raw := stream.readline(MAX_LINE_BYTES):
@@ -182,8 +188,9 @@ def ticks(file: Path, form: str, start: Place) -> Generator[Place, None, None]:
                     raise Malformed(f"a line shorter than {MAX_LINE_BYTES} bytes")
                 now = parse(text, before)
                 time_msc, bid, ask = now
-                if time_msc < before[0]:
-                    raise Malformed("a time not before the line above")
+                if not earliest <= time_msc < END_OF_TIMES:
+                    raise time_error(time_msc)
+                earliest = time_msc
                 if not 0 < bid <= ask < INFINITE:
                     if may_lack_a_side and not (bid and ask):
                         before = now
@@ -192,4 +199,4 @@ def ticks(file: Path, form: str, start: Place) -> Generator[Place, None, None]:
             except Malformed as problem:
                 raise line_error(file, line, raw, str(problem)) from problem
             before = now
-            yield Place(offset, line, now)
+            yield offset, line, now, 0

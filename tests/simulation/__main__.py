@@ -1,0 +1,56 @@
+"""`python -m tests.simulation --seeds A-B`: run seeds; each failure is printed as the seed that replays it."""
+
+import argparse
+import logging
+import sys
+import tempfile
+import time
+from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+
+from tests.simulation.campaign import Verdict, run_seed
+
+
+def _one(folder: str, seed: int) -> Verdict:
+    # What an engine logs while everything goes wrong is not what is looked for here.
+    logging.disable(logging.CRITICAL)
+    with tempfile.TemporaryDirectory(dir=folder) as own:
+        return run_seed(seed, Path(own))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation")
+    parser.add_argument("--seeds", default="0-99", metavar="A-B", help="the range, both ends included")
+    parser.add_argument("--jobs", type=int, default=2)
+    options = parser.parse_args()
+    first, _, last = options.seeds.partition("-")
+    seeds = range(int(first), int(last or first) + 1)
+    began = time.monotonic()
+    hits: Counter[str] = Counter()
+    failed = 0
+    seconds = 0.0
+    openings = flats = restarts = 0
+    with tempfile.TemporaryDirectory() as folder, ProcessPoolExecutor(options.jobs) as pool:
+        for verdict in pool.map(partial(_one, folder), seeds):
+            hits.update(verdict.hits)
+            seconds += verdict.seconds
+            openings += verdict.openings
+            flats += verdict.flats
+            restarts += verdict.restarts
+            if verdict.problems:
+                failed += 1
+                print(f"seed {verdict.seed}: {'; '.join(verdict.problems)}", flush=True)
+            elif len(seeds) == 1:
+                print(f"seed {verdict.seed}: trace {verdict.trace}")
+    taken = time.monotonic() - began
+    print(f"{len(seeds)} seeds, {failed} failed; {seconds / 3600:.2f} simulated hours in {taken:.0f} s "
+          f"({seconds / 3600 / taken:.3f} a second)")  # fmt: skip
+    print(f"{openings} orders opened, {flats} times flat, {restarts} kills; faults that took effect: "
+          f"{', '.join(f'{kind} {count}' for kind, count in sorted(hits.items()))}")  # fmt: skip
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
