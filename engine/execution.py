@@ -122,6 +122,8 @@ class Executor:
                 case Outcome.UNKNOWN:
                     return await self._unknown(signal, said)
                 case Outcome.RETRY if attempt < MAX_TRIES:
+                    if not await self._absent(intent):
+                        return await self._unknown(signal, f"{said}, but the order is there, or it cannot be known")
                     refusal = self._gate()
                     if refusal:
                         return await self._fail(signal, f"{said}; not tried again: {refusal}")
@@ -133,6 +135,13 @@ class Executor:
                 case _:
                     return await self._fail(signal, said)
         raise AssertionError("the last try always returns")
+
+    async def _absent(self, intent: Intent) -> bool:
+        """Whether the broker shows nothing of an order that it says it did not take: only then is it sent again."""
+        try:
+            return await self._search(intent) is None
+        except BrokerError:
+            return False
 
     async def _fresh(self, symbol: str, tick: Tick) -> Tick:
         try:

@@ -129,7 +129,7 @@ class ReplayMarket:
         return self._instruments
 
     def _choose(self, last_utc_msc: int | None) -> None:
-        """Find the file with the next tick, of two at the same time the one that was named first, and when it is due."""
+        """Find the file with the next tick (of two at the same time the one named first), and when it is due."""
         self._next: _Feed | None = None
         self._next_utc_msc = 0
         for feed in self._feeds:

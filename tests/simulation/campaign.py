@@ -38,6 +38,8 @@ RETCODES = (
     10022, 10023, 10024, 10025, 10026, 10027, 10028, 10029, 10030, 10031, 10032, 10033, 10034, 10035, 10036, 10038,
     10039, 10040, 10041, 10042, 10043, 10044, 10045, 10046, 10999,
 )  # fmt: skip
+DOUBTFUL = (10004, 10011, 10012, 10020, 10031, 10999)
+"""Those after which an order is easily doubled: drawn as often as all the others."""
 ERRORS = ((-1, "fail"), (-2, "params"), (-10000, "internal"), (-10001, "send"), (-10002, "recv"), (-10005, "timeout"))
 READS = ("account_info", "positions_get", "orders_get", "history_deals_get", "symbol_info_tick", "terminal_info")
 
@@ -65,7 +67,12 @@ def drawn_fault(draws: random.Random) -> dict[str, Any]:
     kinds: list[Callable[[], dict[str, Any]]] = [
         lambda: {"kind": "lost", "silent": draws.random() < 0.5, **sends},
         lambda: {"kind": "fail", "error": draws.choice(ERRORS), "executed": draws.random() < 0.5, **sends},
-        lambda: {"kind": "retcode", "retcode": draws.choice(RETCODES), "executed": draws.random() < 0.5, **sends},
+        lambda: {
+            "kind": "retcode",
+            "retcode": draws.choice(draws.choice((RETCODES, DOUBTFUL))),
+            "executed": draws.random() < 0.5,
+            **sends,
+        },
         lambda: {"kind": "late", "seconds": round(draws.uniform(0.1, 15), 2), **sends},
         lambda: {"kind": "delay", "seconds": round(draws.uniform(0.1, 15), 2), **sends},
         lambda: {"kind": "hang", **sends},
