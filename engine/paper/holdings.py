@@ -15,6 +15,7 @@ from engine.paper.books import (
     DEAL_CREDIT,
     ENTRY_IN,
     ENTRY_INOUT,
+    ENTRY_OUT,
     REASON_CLIENT,
     REASON_EXPERT,
     SELL,
@@ -26,6 +27,7 @@ from engine.paper.books import (
 from engine.paper.conditions import PERCENT, Conditions, Interference
 from engine.paper.fills import Filler, Trade, met_position, side_of
 from engine.paper.ledger import CLOSED, DEAL, ORDER, POSITION, Ledger, Record
+from engine.paper.margin import margin_of
 from engine.paper.market import Instrument, Quote
 from engine.paper.money import Valuation
 from engine.paper.structs import CONSTANTS
@@ -37,7 +39,8 @@ CASH_DEALS = frozenset(
         CONSTANTS[name]
         for name in (
             "DEAL_TYPE_CHARGE", "DEAL_TYPE_CORRECTION", "DEAL_TYPE_COMMISSION", "DEAL_TYPE_COMMISSION_DAILY",
-            "DEAL_TYPE_COMMISSION_MONTHLY", "DEAL_TYPE_INTEREST", "DEAL_DIVIDEND", "DEAL_DIVIDEND_FRANKED", "DEAL_TAX",
+            "DEAL_TYPE_COMMISSION_MONTHLY", "DEAL_TYPE_COMMISSION_AGENT_DAILY", "DEAL_TYPE_COMMISSION_AGENT_MONTHLY",
+            "DEAL_TYPE_INTEREST", "DEAL_DIVIDEND", "DEAL_DIVIDEND_FRANKED", "DEAL_TAX",
         )
     }
 )  # fmt: skip
@@ -216,7 +219,7 @@ class Holdings:
         return self._worth.profit(position)
 
     def after(self, order: Order, trade: Trade, volume: float) -> Totals:
-        """The totals behind a trade, at the quotes of now."""
+        """The totals behind a trade, at the quotes of now; what it opens is charged with the initial margin."""
         now, money = self.totals(), self.valuation.money
         balance = money(now.balance + self.commission(volume) + trade.profit + trade.swap)
         profit = money(now.profit - trade.profit - trade.swap)
@@ -226,8 +229,24 @@ class Holdings:
             if position.symbol == order.symbol and position is not trade.before
         ]
         held = others + ([trade.after] if trade.after else [])
-        margin = money(now.margin - self.margin(order.symbol) + self._worth.margin_of(order.symbol, held))
-        return self.summed(balance, profit, margin)
+        margin = now.margin - self.margin(order.symbol) + self._worth.margin_of(order.symbol, held)
+        return self.summed(balance, profit, money(margin + self._entering(trade)))
+
+    def _entering(self, trade: Trade) -> float:
+        """By how much the initial margin of what a trade opens is above what it needs while it is held."""
+        after = trade.after
+        if after is None or trade.entry == ENTRY_OUT:
+            return 0.0
+        instrument, leverage = self.instruments[after.symbol], self.conditions.leverage
+        if not instrument.margin_maintenance:
+            return 0.0
+        held_before = trade.before.volume if trade.before and trade.entry == ENTRY_IN else 0.0
+        opened = after.volume - held_before
+        initial, kept = (
+            margin_of(instrument, after.sign, opened, after.price_open, after.margin_rate, leverage, held=held)
+            for held in (False, True)
+        )
+        return max(0.0, initial - kept)
 
     def below(self, level: float) -> bool:
         """Whether the account is at or below a margin call or stop-out level (percent, or equity in money)."""

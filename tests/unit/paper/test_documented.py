@@ -47,6 +47,45 @@ def test_margin_and_profit_by_calculation_mode(mode: str, margin: float, profit:
 
 
 @pytest.mark.parametrize(
+    ("mode", "to_open", "to_hold"),
+    [
+        # metatrader5.com/en/terminal/help/trading_advanced/margin_forex, "Fixed margin": with an initial margin no
+        # formula counts but Volume in lots * Initial margin (or Maintenance margin), in the types Forex and CFD
+        # Leverage / Leverage. 2 lots, initial 300, maintenance 200, leverage 20, rate of buys 1.5.
+        ("FOREX", 2 * 300 / 20 * 1.5, 2 * 200 / 20 * 1.5),
+        ("CFDLEVERAGE", 2 * 300 / 20 * 1.5, 2 * 200 / 20 * 1.5),
+        ("FOREX_NO_LEVERAGE", 2 * 300 * 1.5, 2 * 200 * 1.5),
+        ("CFD", 2 * 300 * 1.5, 2 * 200 * 1.5),
+        ("CFDINDEX", 2 * 300 * 1.5, 2 * 200 * 1.5),
+        ("FUTURES", 2 * 300 * 1.5, 2 * 200 * 1.5),
+        ("EXCH_STOCKS", 2 * 300 * 1.5, 2 * 200 * 1.5),
+    ],
+)
+def test_fixed_margin(mode: str, to_open: float, to_hold: float) -> None:
+    index = Instrument(
+        "INDEX", "USD", "USD", digits=2, contract_size=50.0, tick_size=0.25, tick_value=5.0, calc_mode=MODES[mode],
+        margin_initial=300.0, margin_maintenance=200.0, margin_buy=1.5,
+    )  # fmt: skip
+    for balance, retcode in ((to_open - 0.01, "NO_MONEY"), (to_open, "DONE")):
+        desk = Desk(index, conditions=Conditions(leverage=20), balance=balance)
+        desk.quote(1200.0)
+        assert name(desk.deal("buy", 2.0)) == retcode
+    assert desk.account.totals().margin == to_hold
+
+
+def test_hedged_lot_of_a_fixed_margin_is_one_leg_where_nothing_else_is_said() -> None:
+    # The same page, "Hedged margin": with an initial margin the value is money, not a contract size.
+    for hedged, margin in ((None, 300.0), (100.0, 100.0)):
+        index = Instrument("INDEX", "USD", "USD", digits=2, calc_mode=MODES["CFD"], margin_initial=300.0,
+                           margin_hedged=hedged)  # fmt: skip
+        desk = Desk(index)
+        desk.quote(1200.0)
+        for side in ("buy", "sell"):
+            desk.deal(side, 1.0)
+        assert desk.account.totals().margin == margin
+
+
+@pytest.mark.parametrize(
     ("hedged", "margin"),
     [
         # metatrader5.com/en/terminal/help/trading_advanced/margin_forex: contract size 100,000, buy and sell 1 lot

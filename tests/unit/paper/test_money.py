@@ -7,6 +7,7 @@ import pytest
 
 from engine.paper.books import ENTRY_OUT, REASON_SO
 from engine.paper.conditions import HEDGING, MONEY, NETTING, Conditions
+from engine.paper.holdings import CASH_DEALS
 from engine.paper.structs import CONSTANTS
 from tests.unit.paper.desk import MONDAY, Desk, name
 
@@ -68,6 +69,10 @@ def test_margin_rate_is_that_of_the_opening() -> None:
         ("DEAL_TYPE_CHARGE", 900.0, 0.0),
         ("DEAL_TYPE_CORRECTION", 900.0, 0.0),
         ("DEAL_TYPE_COMMISSION", 900.0, 0.0),
+        ("DEAL_TYPE_COMMISSION_DAILY", 900.0, 0.0),
+        ("DEAL_TYPE_COMMISSION_MONTHLY", 900.0, 0.0),
+        ("DEAL_TYPE_COMMISSION_AGENT_DAILY", 900.0, 0.0),
+        ("DEAL_TYPE_COMMISSION_AGENT_MONTHLY", 900.0, 0.0),
         ("DEAL_TYPE_INTEREST", 900.0, 0.0),
         ("DEAL_DIVIDEND", 900.0, 0.0),
         ("DEAL_DIVIDEND_FRANKED", 900.0, 0.0),
@@ -85,9 +90,13 @@ def test_cash_deal_goes_to_balance_or_credit(kind: str, balance: float, credit: 
     assert desk.replayed().balance == balance
 
 
-def test_trade_is_no_cash_deal() -> None:
-    with pytest.raises(ValueError, match="deal type 0: expected one of"):
-        Desk().account.cash(0, 5.0, "")
+def test_every_deal_type_but_those_of_trades_is_cash() -> None:
+    types = {value for name, value in CONSTANTS.items() if name.startswith(("DEAL_TYPE_", "DEAL_DIVIDEND", "DEAL_TAX"))}
+    trades = {CONSTANTS[f"DEAL_TYPE_{name}"] for name in ("BUY", "SELL", "BUY_CANCELED", "SELL_CANCELED")}
+    assert types - trades == CASH_DEALS
+    for kind in trades:
+        with pytest.raises(ValueError, match=f"deal type {kind}: expected one of"):
+            Desk().account.cash(kind, 5.0, "")
 
 
 def test_credit_carries_positions() -> None:
