@@ -44,6 +44,11 @@ class Conditions:
         """Whether every deal opens a position of its own."""
         return self.margin_mode == HEDGING
 
+    @property
+    def closes_by_fifo(self) -> bool:
+        """Whether the oldest position of a symbol must be closed first: never on a netting account."""
+        return self.fifo_close and self.hedging
+
 
 @dataclass(slots=True)
 class Interference:

@@ -14,7 +14,7 @@ from engine.paper.fills import Trade
 from engine.paper.holdings import Holdings
 from engine.paper.market import Instrument
 from engine.paper.money import NoRate
-from engine.paper.working import OPENING, Working
+from engine.paper.working import DISABLED, OPENING, Working
 
 CUT_COMMENT = 16
 
@@ -107,6 +107,12 @@ class Planner:
         _refuse("" if self._holdings.trading(symbol) else "MARKET_CLOSED")
         return instrument
 
+    def _enabled(self, symbol: str) -> Instrument:
+        """The instrument of a symbol that is traded now and whose trade mode does not forbid everything."""
+        instrument = self._instrument(symbol)
+        _refuse("TRADE_DISABLED" if instrument.trade_mode == DISABLED else "")
+        return instrument
+
     def _new_order(self, request: rq.TradeRequest, reason: int, price: float) -> Order:
         return self._holdings.new_order(
             request.type,
@@ -115,6 +121,7 @@ class Planner:
             price,
             STATE_PLACED,
             type_time=request.type_time,
+            time_expiration=self._expiration(request),
             type_filling=request.type_filling,
             magic=request.magic,
             position_id=request.position,
@@ -139,9 +146,14 @@ class Planner:
         _refuse("" if rq.filling_allowed(instrument, request) else "INVALID_FILL")
         price = holdings.price_for(request.type, request.symbol)
         order = self._new_order(request, reason, price)
+        if request.type_time != rq.TIME_GTC:
+            # What is filled at once has no life to judge; one that asks for a life stands if it is not filled.
+            _refuse(rq.expiration_problem(instrument, request, holdings.time_msc // 1000))
         met = self._met(request, order, instrument)
-        _refuse("" if rq.volume_steps(instrument, request.volume) else "INVALID_VOLUME")
-        if request.position:
+        against = met is not None and met.type != request.type
+        closes_all = met is not None and against and met.volume == request.volume
+        _refuse("" if rq.volume_allowed(instrument, request.volume, closes_all=closes_all) else "INVALID_VOLUME")
+        if met is not None and against:
             self._refuse_closing(request, instrument, met)
         try:
             holdings.valuation.tick_values(instrument)
@@ -170,26 +182,26 @@ class Planner:
             _refuse("INVALID")
         return named
 
-    def _refuse_closing(self, request: rq.TradeRequest, instrument: Instrument, met: Position | None) -> None:
-        if met is None:
-            return
+    def _refuse_closing(self, request: rq.TradeRequest, instrument: Instrument, met: Position) -> None:
         left = round(met.volume - request.volume, 8)
-        _refuse("INVALID_CLOSE_VOLUME" if left < 0 or 0 < left < instrument.volume_min else "")
-        orders = self._holdings.books.orders.values()
-        standing = any(order.position_id == met.ticket and order.type in rq.MARKET_TYPES for order in orders)
-        _refuse("CLOSE_ORDER_EXIST" if standing else "")
-        if self._holdings.conditions.fifo_close:
-            same = (
-                position
-                for position in self._holdings.books.positions.values()
-                if (position.symbol, position.type) == (met.symbol, met.type)
-            )
-            oldest = min(same, key=lambda position: (position.time_msc, position.ticket))
-            _refuse("FIFO_CLOSE" if oldest is not met else "")
+        if request.position:
+            _refuse("INVALID_CLOSE_VOLUME" if left < 0 else "")
+            orders = self._holdings.books.orders.values()
+            standing = any(order.position_id == met.ticket and order.type in rq.MARKET_TYPES for order in orders)
+            _refuse("CLOSE_ORDER_EXIST" if standing else "")
+        _refuse("INVALID_CLOSE_VOLUME" if 0 < left < instrument.volume_min else "")
+        self._refuse_by_age(met)
         _refuse("FROZEN" if self._frozen(instrument, met) else "")
 
+    def _refuse_by_age(self, *closed: Position) -> None:
+        """Where the oldest goes first, only the oldest positions of the symbol may be closed, whatever their side."""
+        if not self._holdings.conditions.closes_by_fifo:
+            return
+        same = (one for one in self._holdings.books.positions.values() if one.symbol == closed[0].symbol)
+        oldest = sorted(same, key=lambda one: (one.time_msc, one.ticket))[: len(closed)]
+        _refuse("" if {one.ticket for one in oldest} == {one.ticket for one in closed} else "FIFO_CLOSE")
+
     def _refuse_opening(self, request: rq.TradeRequest, instrument: Instrument) -> None:
-        _refuse("" if rq.volume_allowed(instrument, request.volume) else "INVALID_VOLUME")
         _refuse("" if self.entries_open else "MARKET_CLOSED")
         sign = 1 if request.type in rq.BUYS else -1
         closing = self._holdings.quotes[instrument.name]
@@ -200,11 +212,12 @@ class Planner:
         if not instrument.volume_limit:
             return
         books, buying = self._holdings.books, request.type in rq.BUYS
+        # A pending order may find the opposite position gone: only a deal of now is set off against it.
+        sets_off = request.action == rq.ACTION_DEAL and not self._holdings.conditions.hedging
         held = sum(
             position.volume * position.sign
             for position in books.positions.values()
-            if position.symbol == instrument.name
-            and (not self._holdings.conditions.hedging or (position.sign > 0) == buying)
+            if position.symbol == instrument.name and (sets_off or (position.sign > 0) == buying)
         )
         waiting = sum(
             order.volume_current
@@ -263,7 +276,7 @@ class Planner:
         position = self._held(request)
         if request.symbol not in ("", position.symbol):
             _refuse("INVALID")
-        instrument = self._instrument(position.symbol)
+        instrument = self._enabled(position.symbol)
         if (request.sl, request.tp) == (position.sl, position.tp):
             _refuse("NO_CHANGES")
         _refuse("FROZEN" if self._frozen(instrument, position) else "")
@@ -300,7 +313,7 @@ class Planner:
         if order is None:
             raise Refused(rq.refusal("INVALID"))
         _refuse("LOCKED" if order.type in rq.MARKET_TYPES else "")
-        instrument = self._instrument(order.symbol)
+        instrument = self._enabled(order.symbol)
         _refuse("FROZEN" if self._frozen(instrument, order) else "")
         return order
 
@@ -329,7 +342,8 @@ class Planner:
         other = self._held(request._replace(position=request.position_by))
         if position.symbol != other.symbol or position.type == other.type:
             _refuse("INVALID")
-        instrument = self._instrument(position.symbol)
+        instrument = self._enabled(position.symbol)
         _refuse("" if instrument.order_mode & mk.ORDERS_CLOSE_BY else "INVALID_ORDER")
+        self._refuse_by_age(position, other)
         _refuse("FROZEN" if self._frozen(instrument, position) or self._frozen(instrument, other) else "")
         return Pairing(position, other, min(position.volume, other.volume))

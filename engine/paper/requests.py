@@ -140,8 +140,9 @@ def filling_allowed(instrument: Instrument, request: TradeRequest) -> bool:
     if filling == RETURN:
         return pending or instrument.execution_mode == mk.EXECUTION_EXCHANGE
     if filling == BOC:
-        limited = request.type in LIMITS | STOP_LIMITS
-        return pending and limited and bool(instrument.filling_mode & mk.FILLING_MASK_BOC)
+        # Into the depth of market only, which other executions do not have.
+        booked = instrument.execution_mode == mk.EXECUTION_EXCHANGE and request.type in LIMITS | STOP_LIMITS
+        return pending and booked and bool(instrument.filling_mode & mk.FILLING_MASK_BOC)
     if filling == FOK:
         return not by_mask or bool(instrument.filling_mode & mk.FILLING_MASK_FOK)
     return filling == IOC and by_mask and bool(instrument.filling_mode & mk.FILLING_MASK_IOC)
@@ -155,11 +156,11 @@ def volume_steps(instrument: Instrument, volume: float) -> bool:
     return abs(steps - round(steps)) < 1e-6
 
 
-def volume_allowed(instrument: Instrument, volume: float) -> bool:
-    """Whether a volume may be opened."""
+def volume_allowed(instrument: Instrument, volume: float, *, closes_all: bool = False) -> bool:
+    """Whether an order may have a volume. What is left of a position may be closed although it is below the least."""
     tolerance = instrument.volume_step / 1e3
-    within = instrument.volume_min - tolerance <= volume <= instrument.volume_max + tolerance
-    return volume_steps(instrument, volume) and within
+    least = 0.0 if closes_all else instrument.volume_min - tolerance
+    return volume_steps(instrument, volume) and least <= volume <= instrument.volume_max + tolerance
 
 
 def price_problem(instrument: Instrument, request: TradeRequest, price: float, *, requote: bool) -> Refusal | None:
@@ -222,7 +223,7 @@ def pending_price_problem(instrument: Instrument, quote: Quote, request: TradeRe
 
 
 def expiration_problem(instrument: Instrument, request: TradeRequest, now: int) -> Refusal | None:
-    """Judge how long a pending order may stand; `now` is in seconds of the broker's clock."""
+    """Judge how long an order may stand; `now` is in seconds of the broker's clock."""
     masks = {
         TIME_GTC: mk.EXPIRATION_GTC,
         TIME_DAY: mk.EXPIRATION_DAY,

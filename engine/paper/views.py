@@ -130,7 +130,7 @@ class Views:
         return (
             self._login, CONSTANTS["ACCOUNT_TRADE_MODE_DEMO"], conditions.leverage, conditions.limit_orders,
             conditions.stop_out_mode, True, account.interference.server_autotrading, conditions.margin_mode,
-            account.valuation.digits, conditions.fifo_close, balance, credit, profit, equity, margin, free, level,
+            account.valuation.digits, conditions.closes_by_fifo, balance, credit, profit, equity, margin, free, level,
             conditions.margin_call, conditions.stop_out, 0.0, 0.0, 0.0, 0.0, 0.0, "Paper account", self._server,
             conditions.currency, COMPANY,
         )  # fmt: skip

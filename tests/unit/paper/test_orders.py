@@ -137,13 +137,13 @@ FILLINGS = {"FOK": rq.FOK, "IOC": rq.IOC, "RETURN": rq.RETURN, "BOC": rq.BOC}
 @pytest.mark.parametrize("filling", FILLINGS)
 @pytest.mark.parametrize("kind", ["market", "limit", "stop"])
 def test_filling_by_execution_mode_and_mask(execution: int, mask: int, filling: str, kind: str) -> None:
-    """The rule of metatrader5.com's fill policy: masks count in market and exchange execution."""
+    """The table of metatrader5.com's fill policy: masks count in market and exchange execution, BOC is of exchanges."""
     by_mask = execution in (mk.EXECUTION_MARKET, mk.EXECUTION_EXCHANGE)
     allowed = {
         "FOK": not by_mask or bool(mask & 1),
         "IOC": by_mask and bool(mask & 2),
         "RETURN": kind != "market" or execution == mk.EXECUTION_EXCHANGE,
-        "BOC": kind == "limit" and bool(mask & 4),
+        "BOC": kind == "limit" and execution == mk.EXECUTION_EXCHANGE and bool(mask & 4),
     }[filling]
     desk = opened(execution_mode=execution, filling_mode=mask)
     chosen = FILLINGS[filling]
@@ -225,6 +225,21 @@ def test_trade_mode(mode: int, buy: str, sell: str, close: str) -> None:
     assert name(desk.deal("sell")) == sell
     assert name(desk.pend(rq.BUY_LIMIT, 1.09)) == buy
     assert [name(desk.close(position)) for position in held] == [close, close]
+
+
+def test_nothing_is_touched_where_trade_is_disabled() -> None:
+    desk = opened()
+    bought, sold = (desk.deal(side, 0.1).order for side in ("buy", "sell"))
+    order = desk.pend(rq.BUY_LIMIT, 1.09, 0.1).order
+    desk.instruments["EURUSD"] = replace(desk.instruments["EURUSD"], trade_mode=0)
+    requests = [
+        desk.send(rq.ACTION_SLTP, position=bought, sl=1.09),
+        desk.send(rq.ACTION_CLOSE_BY, position=bought, position_by=sold),
+        desk.send(rq.ACTION_MODIFY, order=order, price=1.08),
+        desk.send(rq.ACTION_REMOVE, order=order),
+    ]
+    assert [name(done) for done in requests] == ["TRADE_DISABLED"] * 4
+    assert (len(desk.positions), len(desk.orders)) == (2, 1)
 
 
 def test_what_is_not_traded_refuses_everything_and_fires_nothing() -> None:
@@ -430,18 +445,29 @@ def test_server_may_rewrite_comments(way: str, comment: str) -> None:
     assert (desk.position.comment, desk.position.magic, desk.deals[-1].comment) == (comment, 77, comment)
 
 
-def test_fifo_closes_the_oldest_first() -> None:
+def test_fifo_closes_the_oldest_of_the_symbol_first_whatever_its_side() -> None:
+    # mql5.com/en/docs/constants/environment_state/accountinformation, ACCOUNT_FIFO_CLOSE: "each symbol positions will
+    # be closed in the same order, in which they are opened, starting with the oldest one".
     desk = opened(conditions=Conditions(fifo_close=True))
     for side in ("buy", "buy", "sell"):
         desk.deal(side, 0.1)
         desk.quote(BID, ASK)
     first, second, sold = desk.positions
     assert name(desk.close(second)) == "FIFO_CLOSE"
-    assert name(desk.close(sold)) == "DONE"
+    assert name(desk.close(sold)) == "FIFO_CLOSE"
+    by = {"position": first.ticket, "position_by": sold.ticket}
+    assert name(desk.send(rq.ACTION_CLOSE_BY, **by)) == "FIFO_CLOSE"
     assert name(desk.close(first, 0.05)) == "DONE"
     assert name(desk.close(second)) == "FIFO_CLOSE"
     assert name(desk.close(desk.positions[0])) == "DONE"
-    assert name(desk.close(second)) == "DONE"
+    assert name(desk.send(rq.ACTION_CLOSE_BY, position=sold.ticket, position_by=second.ticket)) == "DONE"
+    assert desk.positions == []
+
+
+def test_fifo_is_never_on_a_netting_account() -> None:
+    # The same page: for accounts with non-hedging position accounting "the property value is always false".
+    assert not Conditions(fifo_close=True, margin_mode=NETTING).closes_by_fifo
+    assert Conditions(fifo_close=True).closes_by_fifo
 
 
 def test_close_by_refusals() -> None:
@@ -521,7 +547,8 @@ def test_closing_that_is_late_closes_no_more_than_what_is_left() -> None:
 
 
 def test_book_or_cancel_rests_or_goes() -> None:
-    desk = opened(filling_mode=7, depth=0.4)
+    exchange: dict[str, Any] = {"execution_mode": mk.EXECUTION_EXCHANGE, "filling_mode": 7}
+    desk = opened(depth=0.4, **exchange)
     desk.pend(rq.BUY_LIMIT, 1.099, 1.0, type_filling=rq.BOC)
     taking = desk.pend(rq.BUY_STOP_LIMIT, 1.101, 1.0, stoplimit=1.1005, type_filling=rq.BOC).order
     desk.quote(1.1009, 1.101)
@@ -531,7 +558,7 @@ def test_book_or_cancel_rests_or_goes() -> None:
     desk.quote(1.0989, 1.099)
     assert (desk.position.volume, desk.orders[0].state, desk.orders[0].volume_current) == (0.4, STATE_PARTIAL, 0.6)
     assert desk.position.ticket == resting.ticket
-    level = opened(filling_mode=7, stops_level=0)
+    level = opened(stops_level=0, **exchange)
     level.pend(rq.BUY_STOP_LIMIT, 1.101, 1.0, stoplimit=1.101, type_filling=rq.BOC)
     level.quote(1.1009, 1.101)
     assert level.orders == []
