@@ -148,15 +148,14 @@ class Faults:
             fill_share=min((fault.share for _, fault in self.on(Partial)), default=1.0),
         )
 
-    def refills(self) -> list[Refill]:
-        """The orders that another program sends now."""
+    def refills(self) -> list[tuple[Running, Refill]]:
+        """The orders that another program sends now; whoever carries them out counts those that were taken."""
         due = []
         for running, refill in self.on(Refill):
             began = running.began or 0.0
             while running.done <= (self.now - began) / refill.every:
                 running.done += 1
-                running.hit(self.now)
-                due.append(refill)
+                due.append((running, refill))
         return due
 
     def _next_of(self, name: str, calls: int = 1) -> list[Running]:

@@ -167,6 +167,10 @@ class PaperTerminal:
         self.account.entries_open = self.market.due_ms() is not None
 
     def _tick(self) -> None:
+        if self.account.books.orders:
+            # What the server held back until now was due before this tick: it is dealt at the prices before it,
+            # however seldom anybody looks.
+            self.account.settle(self._elapsed_ms)
         quote = self._widened(self.market.take())
         self.ticks += 1
         self.prices[quote.symbol].add(quote)
@@ -190,8 +194,9 @@ class PaperTerminal:
             self._begin_fault(running)
         self.account.interference = self.faults.interference()
         self._display.update()
-        for refill in self.faults.refills():
-            self._refill(refill)
+        for running, refill in self.faults.refills():
+            if self._refill(refill):
+                running.hit(self.faults.now)
         if self.account.ledger.uncommitted:
             self._commit()
 
@@ -204,8 +209,8 @@ class PaperTerminal:
             case Kill():
                 self.die()
 
-    def _refill(self, refill: Refill) -> None:
-        """Another program on the account opens a position."""
+    def _refill(self, refill: Refill) -> bool:
+        """Another program on the account opens a position; False: the broker refused."""
         kind = rq.BUY if refill.side == "buy" else rq.SELL
         instrument = self.market.instruments[refill.symbol]
         fok = instrument.filling_mode & FILLING_MASK_FOK or instrument.execution_mode < EXECUTION_MARKET
@@ -217,7 +222,7 @@ class PaperTerminal:
             price=self.account.price_for(kind, refill.symbol),
             type_filling=rq.FOK if fok else rq.IOC,
         )
-        self.account.send(request, REASON_CLIENT)
+        return self.account.send(request, REASON_CLIENT).order != 0
 
     def advance_to(self, now: float, limit: int | None = None) -> bool:
         """Let the market run up to `now`, in real seconds of any clock that does not go back.

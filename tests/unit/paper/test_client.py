@@ -2,6 +2,7 @@
 
 import enum
 import re
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -101,6 +102,11 @@ def test_negative_number_raises_system_error(client: PaperClient, field: str) ->
         client.order_send({**deal("buy", 0.1), field: -1})
 
 
+def test_number_beyond_64_bits_raises_as_a_negative_one_does(client: PaperClient) -> None:
+    with pytest.raises(SystemError, match="returned a result with an exception set"):
+        client.order_send({**deal("buy", 0.1), "magic": 2**64})
+
+
 def test_nan_price_and_negative_volume_pass_the_client_and_are_refused_by_the_broker(client: PaperClient) -> None:
     assert client.order_send(deal("buy", 0.1, price=float("nan"))).retcode == module.TRADE_RETCODE_INVALID_PRICE
     assert client.order_send(deal("buy", -0.1)).retcode == module.TRADE_RETCODE_INVALID_VOLUME
@@ -173,6 +179,20 @@ def test_dates_are_int_float_or_datetime(client: PaperClient, end: Any) -> None:
     assert len(client.history_deals_get(0, end)) == 1
     assert client.history_deals_total(0, end) == 1
     assert client.history_orders_total(0, end) == 0
+
+
+@pytest.mark.skipif(not hasattr(time, "tzset"), reason="this system keeps one time zone for a process")
+def test_naive_date_goes_through_this_machine_s_zone(client: PaperClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    (deposit,) = client.history_deals_get(0, 2**33)
+    shown = datetime.fromtimestamp(deposit.time, UTC).replace(tzinfo=None)
+    try:
+        for zone, found in (("UTC", 1), ("Asia/Tokyo", 0)):
+            monkeypatch.setenv("TZ", zone)
+            time.tzset()
+            assert client.history_deals_total(0, shown) == found
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 POSITIONAL = [name for name, method in module.METHODS.items() if method["flags"] == 1]

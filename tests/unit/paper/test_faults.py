@@ -78,6 +78,7 @@ def test_return_code_tells_nothing_of_what_happened(executed: bool) -> None:
     done = client.order_send(deal("buy", 0.1))
     assert (done.retcode, done.request.volume) == (10012, 0.1)
     assert len(client.positions_get()) == executed
+    assert bool(done.order) == executed
 
 
 def test_twice_makes_two_deals_with_one_answer() -> None:
@@ -98,6 +99,15 @@ def test_answer_is_lost_and_the_line_with_it(silent: bool) -> None:
     assert client.last_error()[0] == -10004
     assert client.initialize()
     assert len(client.positions_get()) == 1
+
+
+@pytest.mark.parametrize("fault", [{"kind": "hang"}, {"kind": "lost", "executed": False}])
+def test_request_that_got_nowhere_is_not_in_the_ledger(fault: dict[str, Any]) -> None:
+    terminal, client = begin(fault | {"call": "order_send"})
+    assert client.order_send(deal("buy", 0.1)) is None
+    assert client.last_error()[0] == -10002
+    assert "request" not in kinds(terminal)
+    assert hits(terminal) == [1]
 
 
 def test_hang_executes_nothing_and_owes_for_ever() -> None:
@@ -265,6 +275,17 @@ def test_spread_explodes_at_the_broker() -> None:
     assert client.positions_get() == ()
 
 
+def test_spread_of_one_symbol_leaves_the_others() -> None:
+    pound = ("GBPUSD", 1.3, 1.3002)
+    terminal, client = begin(
+        {"kind": "spread", "factor": 20.0, "symbol": "GBPUSD"}, quotes=(FLAT, pound, FLAT, pound, FLAT)
+    )
+    for _ in range(2):
+        terminal.step()
+    ticks = [client.symbol_info_tick(symbol) for symbol in ("EURUSD", "GBPUSD")]
+    assert [(tick.bid, tick.ask) for tick in ticks] == [(1.1, 1.1001), (1.2981, 1.3021)]
+
+
 def test_another_program_refills() -> None:
     terminal, client = begin(
         {"kind": "refill", "symbol": "EURUSD", "side": "sell", "volume": 0.2, "every": 2.0, "at": 1.0, "seconds": 5.0}
@@ -277,6 +298,15 @@ def test_another_program_refills() -> None:
     position = client.positions_get()[0]
     assert (position.magic, position.type, position.volume, position.reason) == (0, 1, 0.2, mt5.POSITION_REASON_CLIENT)
     assert hits(terminal) == [4]
+
+
+def test_refill_that_the_broker_refuses_is_no_effect() -> None:
+    refill = {"kind": "refill", "symbol": "EURUSD", "side": "sell", "volume": 0.2, "every": 2.0}
+    terminal, client = begin({"kind": "closed", "seconds": 3.0}, refill)
+    terminal.advance_to(102.0)
+    assert (client.positions_total(), hits(terminal)) == (0, [1, 1])
+    terminal.advance_to(104.0)
+    assert (client.positions_total(), hits(terminal)) == (1, [1, 2])
 
 
 def test_cash_comes_once() -> None:
@@ -310,7 +340,10 @@ def test_fault_is_added_and_ended_by_hand() -> None:
     assert client.order_send(deal("buy", 0.1)).retcode == mt5.TRADE_RETCODE_MARKET_CLOSED
     assert terminal.faults.end(number)
     assert not terminal.faults.end(number + 1)
+    failing = terminal.add_fault(read_fault({"kind": "fail", "call": "order_send", "count": 9}))
     terminal.advance_to(100.6)
+    assert client.order_send(deal("buy", 0.1)) is None
+    assert terminal.faults.end(failing)
     assert client.order_send(deal("buy", 0.1)).retcode == mt5.TRADE_RETCODE_DONE
 
 

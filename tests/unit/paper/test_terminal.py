@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from engine.paper.market import MarketError
 from engine.paper.store import StateError, StateStore
 from engine.paper.terminal import SAVE_SECONDS, PaperTerminal, TerminalConfig, account_login
 from engine.paper.tickfile import TickFileError
-from tests.unit.paper.markets import ScriptedMarket, deal, trade
+from tests.unit.paper.markets import BEGIN_MSC, ScriptedMarket, deal, trade
 
 FLAT = ("EURUSD", 1.10000, 1.10010)
 REAL = Path(__file__).resolve().parents[4] / "shared" / "data" / "eurusd-ticks-2020-01-01.csv"
@@ -72,6 +73,55 @@ def test_first_tick_of_a_file_is_there_at_the_start_and_equal_times_are_separate
     if terminal is None:
         pytest.skip(f"{REAL} is not on this machine")
     assert terminal.status()["ticks"] == 1
+    terminal.shutdown()
+
+
+@pytest.mark.parametrize("look", [0.05, 0.7, 30.0])
+def test_late_deal_is_the_same_however_seldom_the_market_is_looked_at(look: float) -> None:
+    terminal = PaperTerminal(
+        ScriptedMarket(seconds(40), volume_max=1.0), Conditions(execution_delay_ms=2300), balance=1e6
+    )
+    client = PaperClient.in_process(terminal)
+    assert client.initialize()
+    terminal.advance_to(100.0)
+    terminal.advance_to(101.4)
+    client.order_send(deal("buy", 0.1))
+    now = 101.4
+    while now < 125.0:
+        now += look
+        terminal.advance_to(now)
+    # Due at 3.7 s of the market: the tick of its third second is the last one before.
+    (position,) = client.positions_get()
+    assert (position.price_open, position.time_msc - BEGIN_MSC) == (pytest.approx(1.203), 3000)
+
+
+def test_late_deal_is_made_while_the_market_is_stepped() -> None:
+    terminal, client = trade(seconds(10), Conditions(execution_delay_ms=1500), balance=1e6)
+    client.order_send(deal("buy", 0.1))
+    for _ in range(5):
+        terminal.step()
+    assert [deal.price for deal in terminal.account.books.history.deals if deal.order] == [pytest.approx(1.201)]
+
+
+def test_history_is_on_the_broker_s_clock_which_changes_with_american_summer_time(tmp_path: Path) -> None:
+    days = {"2026-03-06": 2, "2026-03-09": 3, "2026-10-30": 3, "2026-11-02": 2}
+    path = tmp_path / "EURUSD.csv"
+    path.write_text("".join(f"{day}T12:0{minute}:00Z,1.1,1.1001\n" for day in days for minute in range(2)))
+    terminal = PaperTerminal.open(TerminalConfig(replay=(path,), speed=None))
+    client = PaperClient.in_process(terminal)
+    assert client.initialize()
+    for day, hours in days.items():
+        noon = int(datetime.fromisoformat(f"{day}T12:00:00+00:00").timestamp())
+        ticket = client.order_send(deal("buy", 0.1)).order
+        (made,) = client.history_deals_get(ticket=ticket)
+        (order,) = client.history_orders_get(ticket=ticket)
+        position = client.positions_get(ticket=ticket)[0]
+        assert {made.time, order.time_done, position.time} == {noon + hours * 3600}
+        # Whoever asks up to UTC misses what has just happened.
+        assert made not in client.history_deals_get(noon - 86_400, noon)
+        assert made in client.history_deals_get(noon - 86_400, noon + hours * 3600)
+        for _ in range(2):
+            terminal.step()
     terminal.shutdown()
 
 
