@@ -65,9 +65,13 @@ class LastingFault(_Fault):
 
 
 class Disconnect(LastingFault):
-    """The broker is out of reach: `connected` is False, what is shown is what was known, orders answer 10031."""
+    """The broker is out of reach: `connected` is False, what is shown is what was known, orders answer 10031.
+
+    Once it is back, positions and orders come only `unsynchronised` seconds later.
+    """
 
     kind: Literal["disconnect"]
+    unsynchronised: Seconds = 0.0
 
 
 class Unsynchronised(LastingFault):

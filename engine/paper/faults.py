@@ -15,6 +15,7 @@ from engine.paper.faultplan import (
     AutoTrading,
     CallFault,
     Closed,
+    Disconnect,
     DropStops,
     Fault,
     LastingFault,
@@ -55,11 +56,16 @@ class Running:
     calls: int = 0
     """Calls since its time that it might have hit."""
     began: float | None = None
-    ended: bool = False
+    ended_at: float | None = None
     hits: int = 0
     last_hit: float | None = None
     done: int = 0
     """How many times a refill has been made."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether it is over, or was ended before it began."""
+        return self.ended_at is not None
 
     def hit(self, now: float) -> None:
         """Count an effect."""
@@ -88,7 +94,9 @@ class Faults:
         """End a fault. False: there is none of this number."""
         if not 1 <= number <= len(self._running):
             return False
-        self._running[number - 1].ended = True
+        running = self._running[number - 1]
+        if running.ended_at is None:
+            running.ended_at = self.now
         return True
 
     def hits(self) -> list[dict[str, Any]]:
@@ -109,8 +117,9 @@ class Faults:
                 if not isinstance(fault, CallFault):
                     running.hit(self.now)
                     begun.append(running)
-            elif isinstance(fault, LastingFault) and fault.seconds and running.began is not None:
-                running.ended = running.ended or self.now >= running.began + fault.seconds
+            elif isinstance(fault, LastingFault) and fault.seconds and running.began is not None and not running.ended:
+                ends = running.began + fault.seconds
+                running.ended_at = ends if self.now >= ends else None
         return begun
 
     def on(self, kind: type[_Kind]) -> list[tuple[Running, _Kind]]:
@@ -133,8 +142,14 @@ class Faults:
         ]
 
     def synchronising(self) -> bool:
-        """Whether a restarted terminal has not been told its positions yet."""
-        return any(self.now < began + restart.seconds + restart.unsynchronised for began, restart in self._restarts())
+        """Whether a terminal that was restarted or reconnected has not been told its positions yet."""
+        restarted = (began + restart.seconds + restart.unsynchronised for began, restart in self._restarts())
+        reconnected = (
+            running.ended_at + running.fault.unsynchronised
+            for running in self._running
+            if isinstance(running.fault, Disconnect) and running.ended_at is not None and running.began is not None
+        )
+        return any(self.now < until for until in (*restarted, *reconnected))
 
     def interference(self) -> Interference:
         """What is bent at the broker now."""

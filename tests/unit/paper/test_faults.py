@@ -177,6 +177,23 @@ def test_positions_that_have_not_come_yet() -> None:
     assert client.positions_total() == 3
 
 
+@pytest.mark.parametrize("by_hand", [False, True])
+def test_positions_come_late_after_a_reconnect(by_hand: bool) -> None:
+    lasting = {} if by_hand else {"seconds": 5.0}
+    terminal, client = begin({"kind": "disconnect", "at": 1.0, "unsynchronised": 3.0, **lasting})
+    client.order_send(deal("buy", 0.1))
+    terminal.advance_to(101.0)
+    assert (client.terminal_info().connected, client.positions_total()) == (False, 1)
+    if by_hand:
+        terminal.advance_to(105.9)
+        terminal.faults.end(1)
+    terminal.advance_to(106.0)
+    assert (client.terminal_info().connected, client.positions_get(), client.positions_total()) == (True, (), 0)
+    assert client.account_info().margin > 0
+    terminal.advance_to(109.0)
+    assert len(client.positions_get()) == 1
+
+
 def test_restart_cuts_every_line_and_positions_come_late() -> None:
     terminal, client = begin({"kind": "restart", "at": 1.0, "seconds": 5.0, "unsynchronised": 3.0})
     client.order_send(deal("buy", 0.1))
