@@ -109,6 +109,24 @@ def test_weekend_is_skipped_with_a_gap() -> None:
     assert moments == sorted(moments)
 
 
+def test_monday_opens_elsewhere_than_friday_closed() -> None:
+    last_of_friday = (4 * 24 + 16) * 60 - 1
+    gaps = []
+    for seed in range(12):
+        market = SyntheticMarket(seed)
+        market.resume({"minute": last_of_friday, "taken": 0, "openings": market.position()["openings"]})
+        week: dict[str, float] = {}
+        while market.due_ms() < (last_of_friday + 2) * MINUTE_MS:
+            quote = market.take()
+            if quote.symbol == "EURUSD":
+                day = datetime.fromtimestamp(quote.time_msc / 1000, UTC).strftime("%a")
+                middle = (quote.bid + quote.ask) / 2
+                week = week | {"Fri": middle} if day == "Fri" else {"Mon": middle} | week
+        gaps.append(abs(week["Mon"] - week["Fri"]))
+    # A quiet minute moves by about a pip; a weekend by several.
+    assert sorted(gaps)[len(gaps) // 2] > 0.0003
+
+
 def test_prices_stay_near_their_anchor_for_years() -> None:
     market = SyntheticMarket(9)
     openings = market.position()["openings"]

@@ -1,7 +1,7 @@
 """Bars, several files at once, gaps, and files that are too long to be read first."""
 
 import tracemalloc
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 
@@ -129,6 +129,10 @@ def test_long_gap_is_a_minute_of_running_market_and_all_of_the_broker_s_clock(tm
     market = ReplayMarket([short])
     market.take()
     assert market.due_ms() == LONG_GAP_MS
+    longer = written(tmp_path, "USDJPY.csv", f"{friday},150,150.1\n2026-01-09T22:05:00Z,150,150.1\n")
+    market = ReplayMarket([longer])
+    market.take()
+    assert market.due_ms() == SHORT_GAP_MS
 
 
 def test_hour_that_is_said_twice_does_not_go_back(tmp_path: Path) -> None:
@@ -144,6 +148,23 @@ def test_malformed_line_beyond_the_checked_ones_ends_the_replay_by_name(tmp_path
     market = ReplayMarket([path])
     with pytest.raises(TickFileError, match=f"line {CHECKED_TICKS + 6}: found 'garbage'"):
         all_of(market)
+
+
+def test_malformed_line_among_the_checked_ones_lets_nothing_start(tmp_path: Path) -> None:
+    good = "".join(f"{1_767_600_000 + second},1.1,1.1001\n" for second in range(99_000))
+    path = written(tmp_path, "EURUSD.csv", good + "garbage\n")
+    with pytest.raises(TickFileError, match="line 99001: found 'garbage'"):
+        ReplayMarket([path])
+
+
+def test_bar_inside_the_one_before_it_ends_the_replay_by_name(tmp_path: Path) -> None:
+    prices = "\t1.1\t1.2\t1.0\t1.1\t5\t0\t7\n"
+    begin = datetime(2026, 1, 5, tzinfo=UTC)
+    opens = [begin + timedelta(minutes=5 * bar) for bar in range(1100)]
+    opens.append(opens[-1] + timedelta(minutes=1))
+    body = "".join(f"{moment:%Y.%m.%d}\t{moment:%H:%M}:00{prices}" for moment in opens)
+    with pytest.raises(TickFileError, match=r"line 1102: .* expected a bar that opens 5 minutes or more"):
+        ReplayMarket([written(tmp_path, "EURUSD.csv", HEAD + body)])
 
 
 def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
