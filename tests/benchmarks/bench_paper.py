@@ -2,13 +2,18 @@
 
 The bare loop has the same arithmetic on the same ticks and nothing else: the profit of every position rounded to
 cents, their sum, equity, margin level, each stop compared, the level compared. Ratios of one run; median of rounds.
+`--stream 5000000` replays a file of so many ticks and one of 100,000 instead, and compares their peaks of memory.
 """
 
 import argparse
 import statistics
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 from engine.paper.account import PaperAccount
@@ -136,22 +141,58 @@ def seeds() -> float:
     return SEEDS / (time.perf_counter() - began)
 
 
+def write_ticks(path: Path, number: int) -> None:
+    """A tick every six seconds, so that the remembered ticks and minutes are at their most in the smaller file too."""
+    with path.open("w") as stream:
+        for place in range(number):
+            points = place * 7919 % 1000
+            stream.write(f"{1_767_600_000 + place * 6},1.1{points:03}0,1.1{points:03}8\n")
+
+
+def stream(path: Path) -> None:
+    """Replay a file tick by tick through a terminal with a position; prints ticks a second and the peak in KiB."""
+    import resource  # not on Windows, where the rest of this runs
+
+    terminal = PaperTerminal.open(TerminalConfig(replay=(path,), speed=None, balance=BALANCE))
+    client = PaperClient.in_process(terminal)
+    client.initialize()
+    request = {"action": 1, "symbol": "EURUSD", "volume": VOLUME, "type": 0, "sl": 0.5}
+    assert client.order_send(request).retcode == 10009
+    began = time.perf_counter()
+    while not terminal.step():
+        pass
+    rate = terminal.ticks / (time.perf_counter() - began)
+    print(terminal.ticks, round(rate), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+
+
+def streams(sizes: Sequence[int]) -> None:
+    """Each size of file in a process of its own."""
+    peaks = []
+    for size in sizes:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "EURUSD.csv"
+            write_ticks(path, size)
+            command = [sys.executable, "-m", "tests.benchmarks.bench_paper", "--file", str(path)]
+            said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        ticks, rate, peak = (int(word) for word in said.split())
+        peaks.append(peak)
+        print(f"{ticks:10,} ticks through a terminal: {rate:8,} ticks/s, peak {peak / 1024:6.1f} MiB")
+    print(f"peak of the largest to the smallest: {peaks[-1] / peaks[0]:.3f}")
+
+
 def median(run: Callable[[], float], rounds: int) -> float:
     return statistics.median(run() for _ in range(rounds))
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--ticks", type=int, default=50_000)
-    parser.add_argument("--rounds", type=int, default=5)
-    options = parser.parse_args()
-    quotes = quotes_of(options.ticks)
-    print(f"{options.ticks} ticks, median of {options.rounds} rounds")
+def ratios(ticks: int, rounds: int) -> None:
+    """The account, an order and whole seeds beside bare loops."""
+    quotes = quotes_of(ticks)
+    print(f"{ticks} ticks, median of {rounds} rounds")
     for held in HELD:
-        account = median(lambda held=held: through_account(quotes, held), options.rounds)  # type: ignore[misc]
-        bare = median(lambda held=held: through_loop(quotes, held), options.rounds)  # type: ignore[misc]
-        rate = options.ticks / account
-        print(f"{held:3} positions: account {rate:10,.0f} ticks/s, bare loop {options.ticks / bare:12,.0f}, "
+        account = median(lambda held=held: through_account(quotes, held), rounds)  # type: ignore[misc]
+        bare = median(lambda held=held: through_loop(quotes, held), rounds)  # type: ignore[misc]
+        rate = ticks / account
+        print(f"{held:3} positions: account {rate:10,.0f} ticks/s, bare loop {ticks / bare:12,.0f}, "
               f"{account / bare:5.2f}x its time")  # fmt: skip
     account, bare = median(lambda: orders_through_account(ORDERS), 3), median(lambda: orders_through_dicts(ORDERS), 3)
     print(f"market orders: account {ORDERS / account:10,.0f}/s, bare dictionaries {ORDERS / bare:10,.0f}/s, "
@@ -159,6 +200,21 @@ def main() -> None:
     rate = seeds()
     print(f"seeds of {SEED_SECONDS:.0f} market seconds with 20 reads a second: {rate:.1f}/s, "
           f"{rate * SEED_SECONDS / 3600:.2f} simulated hours a second")  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--ticks", type=int, default=50_000)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--stream", type=int, metavar="TICKS")
+    parser.add_argument("--file", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.file:
+        stream(options.file)
+    elif options.stream:
+        streams([100_000, options.stream])
+    else:
+        ratios(options.ticks, options.rounds)
 
 
 if __name__ == "__main__":
