@@ -102,7 +102,7 @@ async def test_lost_answer_cuts_the_line_and_the_ledger_knows(tmp_path: Path) ->
 
 async def test_restart_cuts_all_lines_and_takes_none_until_it_is_back(tmp_path: Path) -> None:
     async with served(tmp_path) as (terminal, control, address):
-        lines = [await connected(address) for _ in range(2)]
+        *lines, silent = [await connected(address) for _ in range(3)]
         await control.fault({"kind": "restart", "seconds": 0.3, "unsynchronised": 60.0})
         while not terminal.away:
             await control.status()
@@ -113,6 +113,9 @@ async def test_restart_cuts_all_lines_and_takes_none_until_it_is_back(tmp_path: 
         assert lines[0].last_error()[0] == -10003
         while terminal.away:
             await control.status()
+        # Who asked nothing meanwhile has lost the line all the same.
+        assert await there(silent.positions_get) is None
+        assert silent.last_error()[0] in (-10001, -10002)
         again = await connected(address)
         sent = await there(again.order_send, deal("buy", 0.1))
         assert (sent.retcode, await there(again.positions_get)) == (10009, ())
