@@ -171,7 +171,7 @@ def test_stop_out_closes_what_needs_margin() -> None:
     desk.deal("sell", 0.5, symbol="GBPUSD")
     for side in ("buy", "sell"):
         desk.deal(side, 0.3)
-    desk.quote(1.09)
+    desk.quote(1.08)
     assert len(desk.positions) == 3
     desk.quote(1.3072, symbol="GBPUSD")
     # The worst position is hedged and needs no margin: to close it would help nothing.
