@@ -80,8 +80,7 @@ def test_hedged_lot_of_a_fixed_margin_is_one_leg_where_nothing_else_is_said() ->
                            margin_hedged=hedged)  # fmt: skip
         desk = Desk(index)
         desk.quote(1200.0)
-        for side in ("buy", "sell"):
-            desk.deal(side, 1.0)
+        assert [name(desk.deal(side, 1.0)) for side in ("buy", "sell")] == ["DONE", "DONE"]
         assert desk.account.totals().margin == margin
 
 
