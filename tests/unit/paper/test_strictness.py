@@ -61,6 +61,12 @@ def test_opposite_position_makes_no_room_for_pending_orders_above_the_limit() ->
     assert name(desk.pend(rq.SELL_LIMIT, 1.11, 5.1)) == "LIMIT_VOLUME"
     assert name(desk.pend(rq.SELL_LIMIT, 1.11, 5.0)) == "DONE"
     assert name(desk.pend(rq.SELL_LIMIT, 1.12, 0.1)) == "LIMIT_VOLUME"
+    # A deal of now turns the position round: 3 lots are left, with the 5 that wait above the limit.
+    assert name(desk.deal("sell", 8.0)) == "LIMIT_VOLUME"
+    desk.send(rq.ACTION_REMOVE, order=desk.orders[0].ticket)
+    assert name(desk.deal("sell", 10.1)) == "LIMIT_VOLUME"
+    assert name(desk.deal("sell", 8.0)) == "DONE"
+    assert desk.position.volume == 3.0
 
 
 def test_frozen_holds_for_the_target_for_close_by_and_for_a_netting_deal() -> None:
