@@ -12,21 +12,23 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from engine.approvals import Refused, SignalBook
-from engine.broker.base import Account, Broker, BrokerError, MarginMode, Sweep
+from engine.broker.base import Account, Broker, BrokerError, MarginMode, Sweep, Tick
 from engine.clock import Clock
 from engine.config import Settings
 from engine.cycle import GuardCycle
 from engine.events import Draft, EventType
 from engine.execution import Executor
 from engine.flatten import Flattener, FlattenReport
-from engine.guards.base import Verdict
+from engine.gate import EntryGate
 from engine.guards.drawdown import DrawdownState
 from engine.intake.proposals import Proposal, Proposals
 from engine.journal import Journal, JournalError
 from engine.loop import TradingLoop
 from engine.modes import Modes
 from engine.observer import PositionObserver
+from engine.protection import Protector
 from engine.readings import Validity, judge
+from engine.reconcile import Reconciler
 from engine.recorder import Recorder
 from engine.signals import new_id
 from engine.specs import SpecBook
@@ -75,17 +77,43 @@ class AccountEngine:
         self.recorder = Recorder(journal, clock, loop_id, self.key)
         self.specs = SpecBook(broker)
         self.book = SignalBook(self.recorder)
-        self.proposals = Proposals(self.book, self.specs, broker, self.recorder, randomness)
+        self.proposals = Proposals(
+            self.book, self.specs, broker, self.recorder, randomness, settings.entry, self.believed_equity
+        )
         self.modes = Modes(AccountState(self.key, EngineMode.STARTING, 0, "", 0, account.equity), broker, self.recorder)
+        protector = Protector(broker, self.specs, self.recorder, deviation_points=settings.loop.deviation_points)
         self.executor = Executor(
             broker,
             self.specs,
             self.book,
             self.recorder,
-            gate=self.entry_refusal,
+            protector,
+            settings.entry,
+            gate=lambda signal: self.gate.signal_refusal(signal),
             epoch=lambda: self.modes.epoch,
+            equity=self.believed_equity,
+            server_time=self.server_time,
             deviation_points=settings.loop.deviation_points,
+        )
+        self.reconciler = Reconciler(
+            broker,
+            self.book,
+            self.executor,
+            protector,
+            self.recorder,
             settle_seconds=settings.loop.settle_seconds,
+            note_deals=lambda deals: self.cycle.observer.note_deals(deals),
+        )
+        self.gate = EntryGate(
+            self.modes,
+            journal,
+            clock,
+            settings,
+            self.specs,
+            self.reconciler,
+            lambda: self.cycle,
+            nets=account.margin_mode is not MarginMode.HEDGING,
+            market_finished=market_finished,
         )
         self.loop = TradingLoop(
             self.book,
@@ -161,7 +189,13 @@ class AccountEngine:
         self.cycle = GuardCycle(
             self.broker,
             self.recorder,
-            PositionObserver(self.broker, self.recorder, self.spawn, values.get(PositionObserver.KEY)),
+            PositionObserver(
+                self.broker,
+                self.recorder,
+                self.spawn,
+                values.get(PositionObserver.KEY),
+                "adopt" if self.settings.account.foreign == "adopt" else "watch",
+            ),
             self.settings,
             account=(self.account.login, self.account.server),
             state=DrawdownState(
@@ -182,11 +216,12 @@ class AccountEngine:
             EventType.ENGINE_STARTED, mode=state.mode, epoch=state.epoch, peak=peak, open_signals=len(self.book.all())
         )
         try:
-            await self.executor.adopt_interrupted()
-            await self.executor.reconcile(connected=False)
+            await self.reconciler.adopt_interrupted()
+            await self.reconciler.reconcile(connected=False)
         except JournalError as error:
             # A full disk blocks entries; it must not keep the guard and a flatten from going on.
             _log.error("%s", error)
+        self.reconciler.restore(values.get(Reconciler.KEY), await self._first_server_time())
         await self.specs.refresh_all(list(self.symbols()))
         self.modes.reconciled()
         if state.mode is EngineMode.FLATTENING:
@@ -248,15 +283,21 @@ class AccountEngine:
             self.cycle.watch_blindness()
 
     async def _housekeep(self) -> None:
-        specs_due = reconcile_due = 0.0
+        specs_due = reconcile_due = deals_due = 0.0
+        was_connected = False
         while True:
             now = self.clock.monotonic()
             try:
                 await self.book.expire_due()
-                if now >= reconcile_due:
+                connected = self.cycle.reading.validity is Validity.VALID
+                reconnected = connected and not was_connected
+                was_connected = connected
+                if now >= reconcile_due or reconnected or self._order_of_ours_changed():
                     reconcile_due = now + _RECONCILE_SECONDS
-                    connected = self.cycle.reading.validity is Validity.VALID
-                    await self.executor.reconcile(connected=connected)
+                    await self.reconciler.reconcile(connected=connected)
+                if connected and (now >= deals_due or reconnected):
+                    deals_due = now + self.settings.loop.reconcile_seconds
+                    await self.reconciler.look_at_deals()
                 await self._ask_strategy()
             except (Refused, JournalError) as refusal:
                 # Refused: a signal moved on by itself. A failed journal is shown and blocks entries; guards go on.
@@ -268,6 +309,32 @@ class AccountEngine:
             for error in await self.specs.refresh_all(missing):
                 _log.warning("%s", error)
             await asyncio.sleep(HOUSEKEEPING_SECONDS)
+
+    def _order_of_ours_changed(self) -> bool:
+        sweep = self.cycle.sweep
+        readable = sweep is not None and self.cycle.reading.validity is Validity.VALID and sweep.orders is not None
+        return readable and sweep is not None and self.reconciler.missing(sweep.orders or ())
+
+    async def _first_server_time(self) -> int:
+        """The broker's clock now, in seconds, by the newest quote of what is watched; this machine's where none is."""
+        quoted = []
+        for symbol in self._watched:
+            try:
+                quoted.append((await self.broker.tick(symbol)).time_msc // 1000)
+            except BrokerError as error:
+                _log.warning("%s", error)
+        return max(quoted, default=int(self.clock.utc().timestamp()))
+
+    def server_time(self, tick: Tick) -> int:
+        """The broker's clock now, in seconds: the quote's own time and how long it has not changed."""
+        quote = self.cycle.quotes.get(tick.symbol)
+        unchanged = quote is not None and quote.tick.time_msc == tick.time_msc
+        age = self.clock.monotonic() - quote.changed_at if quote is not None and unchanged else 0.0
+        return int(tick.time_msc / 1000 + age)
+
+    def believed_equity(self) -> float:
+        """The equity by the last reading that may be believed, in account currency."""
+        return self.cycle.guard.state.equity
 
     async def _ask_strategy(self) -> None:
         if self._strategy is None or self.modes.mode is not EngineMode.RUNNING:
@@ -294,40 +361,6 @@ class AccountEngine:
         }
 
     # what may be opened, and how everything is closed
-
-    def entry_refusal(self) -> str | None:
-        """Why nothing may be opened now, on any symbol; None when it may."""
-        if self.modes.mode is not EngineMode.RUNNING:
-            return f"the engine is {self.modes.mode}"
-        if self.journal.failure is not None:
-            return f"the journal failed: {self.journal.failure}"
-        reading = self.cycle.reading
-        age = self.clock.monotonic() - self.cycle.last_valid_at
-        if reading.validity is not Validity.VALID or age > self.settings.reading.stale_after_seconds:
-            return f"the account reading is {reading.validity}, {age:.1f} s old: {reading.reason or 'too old'}"
-        if self.cycle.guard_error is not None:
-            return f"the drawdown guard failed: {self.cycle.guard_error}"
-        if self.cycle.guard.state.verdict in (Verdict.BLOCK, Verdict.FLATTEN):
-            return f"the drawdown guard says {self.cycle.guard.state.verdict}"
-        refusal = self.trading_refusal()
-        if refusal is None and self.market_finished():
-            refusal = "the replay has ended: its last quote can be closed on, not opened on"
-        return refusal
-
-    def trading_refusal(self) -> str | None:
-        """Why the terminal or the account would refuse any order, closing ones too; None when they would not."""
-        sweep = self.cycle.sweep
-        if sweep is None or sweep.account is None or sweep.terminal is None:
-            return None
-        if not sweep.terminal.trade_allowed:
-            return "AutoTrading is off in the terminal"
-        if sweep.terminal.tradeapi_disabled:
-            return "the terminal does not let Python trade (Tools, Options, Expert Advisors)"
-        if not sweep.account.trade_allowed:
-            return "the account may not trade (investor password, or disabled by the broker)"
-        if not sweep.account.trade_expert:
-            return "the broker does not let programs trade on this account"
-        return None
 
     def flatten(self, reason: str, *causes: Draft, **who: str) -> "asyncio.Task[FlattenReport]":
         """Close everything and halt; joins the flatten under way if there is one. `causes` are recorded with it."""

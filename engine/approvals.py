@@ -14,7 +14,13 @@ from engine.clock import iso
 from engine.events import EventType
 from engine.journal import Conflict
 from engine.recorder import Recorder
-from engine.signals import OPEN_STATES, TRANSITIONS, UNRESOLVED_STATES, Intent, Signal, SignalState
+from engine.signals import OPEN_STATES, TRANSITIONS, UNRESOLVED_STATES, EntryType, Intent, Signal, SignalState
+
+_SELECT = (
+    "SELECT id, version, state, proposal, approved_at, intent, reason, presumed_absent, filled FROM signals"
+    " WHERE account = ?1 AND (id = ?2 OR state IN (SELECT value FROM json_each(?3))) ORDER BY rowid"
+)
+"""One signal by its id, or all in some states."""
 
 
 class Refused(Exception):
@@ -36,9 +42,7 @@ class SignalBook:
     async def load(self) -> None:
         """Take up the account's open signals from the journal's tables."""
         rows = await self._recorder.journal.query(
-            "SELECT id, version, state, proposal, approved_at, intent, reason, presumed_absent FROM signals"
-            " WHERE account = ? AND state IN (SELECT value FROM json_each(?)) ORDER BY rowid",
-            (self._recorder.account, json.dumps(sorted(OPEN_STATES))),
+            _SELECT, (self._recorder.account, "", json.dumps(sorted(OPEN_STATES)))
         )
         for row in rows:
             self._keep(_from_row(self._recorder.account, row))
@@ -55,6 +59,15 @@ class SignalBook:
         """The oldest approved ones, at most `limit`."""
         waiting = (signal for signal in self._signals.values() if signal.state is SignalState.APPROVED)
         return [signal for signal, _ in zip(waiting, range(limit), strict=False)]
+
+    def working(self) -> list[Signal]:
+        """Those whose limit or stop order stands at the broker."""
+        return [signal for signal in self._signals.values() if signal.state is SignalState.WORKING]
+
+    async def finished(self, signal_id: str) -> Signal | None:
+        """A signal that is not open any more, from the journal; None when there is none by that id."""
+        rows = await self._recorder.journal.query(_SELECT, (self._recorder.account, signal_id, "[]"))
+        return _from_row(self._recorder.account, rows[0]) if rows and signal_id not in self._signals else None
 
     def unresolved(self) -> list[Signal]:
         """Those whose order may be at the broker without our knowing."""
@@ -87,6 +100,9 @@ class SignalBook:
             note=signal.note,
             created_at=iso(signal.created_at),
             expires_at=iso(signal.expires_at),
+            order_type=signal.type,
+            risk_percent=signal.risk_percent,
+            order_seconds=signal.order_seconds,
         )
         return self._keep(signal)
 
@@ -151,6 +167,7 @@ class SignalBook:
                 approved_at=event.timestamp if state is SignalState.APPROVED else signal.approved_at,
                 intent=intent_from_json(intent) if intent else signal.intent,
                 presumed_absent=presumed or signal.presumed_absent,
+                filled=metadata["volume"] if event_type is EventType.TRADE_EXECUTED else signal.filled,
             )
         )
 
@@ -193,12 +210,13 @@ def intent_from_json(stored: dict[str, Any]) -> Intent:
             "sent_at": datetime.fromisoformat(stored["sent_at"]),
             "magic": int(stored["magic"]),
             "side": Side(stored["side"]),
+            "type": EntryType(stored.get("type", EntryType.MARKET)),
         }
     )
 
 
 def _from_row(account: str, row: tuple[Any, ...]) -> Signal:
-    signal_id, version, state, proposal_json, approved_at, intent, reason, presumed_absent = row
+    signal_id, version, state, proposal_json, approved_at, intent, reason, presumed_absent, filled = row
     proposal = json.loads(proposal_json)
     return Signal(
         id=signal_id,
@@ -215,8 +233,12 @@ def _from_row(account: str, row: tuple[Any, ...]) -> Signal:
         note=proposal["note"],
         created_at=datetime.fromisoformat(proposal["created_at"]),
         expires_at=datetime.fromisoformat(proposal["expires_at"]),
+        type=EntryType(proposal.get("order_type", EntryType.MARKET)),
+        risk_percent=proposal.get("risk_percent"),
+        order_seconds=proposal.get("order_seconds", 0.0),
         approved_at=datetime.fromisoformat(approved_at) if approved_at else None,
         intent=intent_from_json(json.loads(intent)) if intent else None,
         reason=reason,
         presumed_absent=bool(presumed_absent),
+        filled=filled,
     )

@@ -11,6 +11,7 @@ from engine.control.messages import (
     Action,
     AddSignal,
     Approve,
+    Cancel,
     Command,
     CommandResult,
     Flatten,
@@ -26,7 +27,7 @@ from engine.events import EventType
 from engine.intake.proposals import Proposal
 from engine.journal import Conflict, JournalError
 from engine.readings import Validity
-from engine.signals import Signal
+from engine.signals import EntryType, Signal, SignalState
 from engine.state import EngineMode, IllegalTransition
 from engine.text import plain
 
@@ -59,8 +60,7 @@ async def _dispatch(
 ) -> tuple[str, dict[str, str]]:
     match action:
         case Approve():
-            symbol = engine.book.get(action.signal).symbol
-            refusal = engine.entry_refusal() or engine.executor.blocks(symbol)
+            refusal = engine.gate.approval_refusal(engine.book.get(action.signal))
             if refusal:
                 raise Refused(f"not approved, it still waits: {refusal}")
             signal = await engine.book.approve(action.signal, action.version, **who)
@@ -75,11 +75,14 @@ async def _dispatch(
                     symbol=action.symbol,
                     side=Side(action.side),
                     volume=action.volume,
-                    sl=action.sl,
-                    tp=action.tp,
+                    risk_percent=action.risk_percent,
+                    type=EntryType(action.type),
+                    sl=action.sl or 0.0,
+                    tp=action.tp or 0.0,
                     source=action.source,
                     entry=action.entry,
                     expires_seconds=action.expires_seconds,
+                    order_seconds=action.order_seconds,
                     note=action.note,
                 )
             )
@@ -87,20 +90,42 @@ async def _dispatch(
         case Pause():
             if engine.modes.mode is EngineMode.PAUSED:
                 await engine.modes.insist_on_pause(reason or "paused by the operator", **who)
-                return "entries are blocked already", {}
+                return f"already {_paused(engine)}", {}
             await engine.modes.block(EngineMode.PAUSED, reason or "paused by the operator", **who)
-            return "paused: entries are blocked, closing works on", {}
+            return _paused(engine), {}
         case Resume():
             return await _resume(engine, reason, who), {}
         case Flatten():
             joined = engine.modes.mode is EngineMode.FLATTENING
             engine.flatten(reason or "flattened by the operator", **who)
             return "flatten goes on" if joined else "flatten started", {}
+        case Cancel():
+            return await _cancel(engine, action, reason, who), {"signal": action.signal}
         case Reset():
             return await _reset(engine, reason, who), {}
         case Stop():
             engine.stop_requested.set()
             return "the engine stops; positions stay as they are", {}
+
+
+def _paused(engine: AccountEngine) -> str:
+    """What a pause leaves: an order that stands at the broker is not in the engine's hands until it is cancelled."""
+    standing = len(engine.book.working())
+    said = "paused: entries are blocked, closing works on"
+    if not standing:
+        return said
+    orders = "1 order stands" if standing == 1 else f"{standing} orders stand"
+    return f"{said}; {orders} at the broker and may still be filled: cancel what is not wanted"
+
+
+async def _cancel(engine: AccountEngine, action: Cancel, reason: str, who: dict[str, str]) -> str:
+    signal = engine.book.get(action.signal)
+    if signal.state is not SignalState.WORKING:
+        raise Refused(f"signal {signal.id} is {signal.state}: it has no order at the broker to cancel")
+    if signal.version != action.version:
+        raise Refused(f"signal {signal.id} is at version {signal.version}, you saw {action.version}: look again")
+    said = await engine.reconciler.cancel(signal, reason or "cancelled by the operator", **who)
+    return f"asked the broker to cancel the order of {_name(signal)}: {said}"
 
 
 async def _resume(engine: AccountEngine, reason: str, who: dict[str, str]) -> str:

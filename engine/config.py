@@ -12,7 +12,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import platformdirs
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 PROFILE_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,39}$")
@@ -34,6 +43,19 @@ class AccountSettings(Section):
 
     login: int | None = None
     server: str | None = None
+    foreign: Literal["watch", "adopt", "ignore"] = "watch"
+    """Positions that this engine did not open: watched (shown, counted by guards, closed by a whole-account flatten),
+    adopted (treated as its own, and alarmed when without a stop), or ignored."""
+
+    @field_validator("foreign")
+    @classmethod
+    def _guarded(cls, value: str) -> str:
+        if value == "ignore":
+            raise ValueError(
+                "'ignore' is refused while the drawdown guard measures the account's equity, which foreign positions"
+                " move: say 'watch' or 'adopt'"
+            )
+        return value
 
 
 class TerminalSettings(Section):
@@ -71,12 +93,35 @@ class GatewaySettings(Section):
     """A close that would wait longer than this for its gateway goes through the standby."""
 
 
+class EntrySettings(Section):
+    """What an opening must satisfy: asked when it is proposed, when it is approved and before each send."""
+
+    require_stop: bool = True
+    """Refuse signals without a stop loss."""
+    min_reward_to_risk: Annotated[float, Field(ge=0, le=100)] = 1.5
+    """Distance to the target over distance to the stop; 0 lets signals without a target through."""
+    min_stop_points: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+    """The least distance of the stop loss, besides the symbol's own."""
+    max_drift_points: Annotated[float, Field(gt=0)] | None = None
+    max_drift_of_stop: Annotated[float, Field(gt=0, le=1)] | None = 0.25
+    """How far the price may have moved since the proposal: in points, and as a share of the stop distance."""
+    max_spread_points: Annotated[float, Field(gt=0)] | None = None
+    max_spread_of_stop: Annotated[float, Field(gt=0, le=1)] | None = 0.25
+    """How wide the spread may be: in points, and as a share of the stop distance."""
+    order_seconds: Annotated[float, Field(ge=1, le=2_592_000)] = 3600.0
+    """How long a limit or stop order stands at the broker, unless its signal says otherwise."""
+    add_to_position: bool = False
+    """On a netting account: let an entry change the size and the stop of a position that is held."""
+
+
 class LoopSettings(Section):
     """The trading loop."""
 
     batch_size: Annotated[int, Field(ge=1, le=1000)] = 10
     heartbeat_seconds: Annotated[float, Field(ge=0.1, le=3600)] = 10.0
     deviation_points: Annotated[int, Field(ge=0, le=10_000)] = 20
+    reconcile_seconds: Annotated[float, Field(ge=0.5, le=300)] = 5.0
+    """How often the deals at the broker are held against what the journal knows."""
     settle_seconds: Annotated[float, Field(ge=1, le=3600)] = 90.0
     """How long an unknown outcome must stay unseen at a connected broker before it is presumed absent."""
 
@@ -143,6 +188,7 @@ class Settings(BaseSettings):
     reading: ReadingSettings = ReadingSettings()
     gateway: GatewaySettings = GatewaySettings()
     loop: LoopSettings = LoopSettings()
+    entry: EntrySettings = EntrySettings()
     paper: PaperSettings = PaperSettings()
 
     @property

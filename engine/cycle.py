@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from engine.broker.base import Broker, BrokerError, Sweep, Tick
+from engine.broker.base import Broker, BrokerError, Order, Sweep, Tick
 from engine.clock import iso
 from engine.config import Settings
 from engine.events import Draft, EventType
@@ -63,7 +63,7 @@ class GuardCycle:
         self._broker = broker
         self._recorder = recorder
         self._clock = recorder.clock
-        self._observer = observer
+        self.observer = observer
         self._settings = settings
         self._account = account
         self._symbols = symbols
@@ -79,6 +79,8 @@ class GuardCycle:
         """The last reading that may be believed: what consoles show, with its age."""
         self.last_valid_at = self._clock.monotonic()
         self.sweep: Sweep | None = None
+        self.orders: tuple[Order, ...] = ()
+        """The standing orders of the last reading that could read them."""
         self.quotes: dict[str, Quote] = {}
         self.blind = False
         self.guard_error: str | None = None
@@ -97,7 +99,7 @@ class GuardCycle:
     @property
     def known_positions(self) -> frozenset[int]:
         """The identifiers of the positions last seen."""
-        return self._observer.known
+        return self.observer.known
 
     async def run_once_and_wait(self) -> None:
         """One cycle, then the rest of its interval (or, in a replay at `max` speed, one tick of the market)."""
@@ -135,7 +137,7 @@ class GuardCycle:
         """Let what is being recorded be recorded."""
         if self._peak_writing is not None:
             await self._peak_writing
-        await self._observer.finished()
+        await self.observer.finished()
 
     async def _read(self) -> AccountReading:
         at = self._clock.monotonic()
@@ -163,7 +165,10 @@ class GuardCycle:
             self._recorder.account, int(self._evaluated_utc.timestamp()), equity, equity, equity
         )
         if self.reading.positions is not None:
-            self._observer.observe(self.reading.positions)
+            self.observer.observe(self.reading.positions)
+        if self.sweep is not None and self.sweep.orders is not None:
+            self.orders = self.sweep.orders
+            self.observer.observe_orders(self.orders)
         if state.peak > self.committed_peak and (self._peak_writing is None or self._peak_writing.done()):
             self._peak_writing = self._spawn(self._commit_peak(state.peak))
 

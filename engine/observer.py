@@ -1,17 +1,19 @@
-"""What changed on the account between two looks: positions opened, positions closed, and by whom.
+"""What changed on the account between two looks: positions opened, grown, reduced, closed; stops and others' orders.
 
-In: the positions of consecutive valid readings. Out: events. The broker is the truth: what it shows is recorded,
-whoever did it.
+In: the positions and orders of consecutive valid readings, and deals that no reading has shown. Out: events that say
+what and by whom. The broker is the truth: what it shows is recorded, whoever did it. Positions are known by their
+identifier, which stays for their life, never by their ticket.
 """
 
 import asyncio
 import json
 import logging
-from collections.abc import Coroutine
+from collections.abc import Collection, Coroutine
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Literal
 
-from engine.broker.base import Broker, BrokerError, Deal, Position, Side
+from engine.broker.base import Broker, BrokerError, Deal, Order, Position, Side
+from engine.broker.mt5 import DealEntry, DealType, OrderType
 from engine.events import EventType
 from engine.journal import JournalError
 from engine.recorder import Recorder, Spawn
@@ -29,70 +31,165 @@ _DEAL_REASONS = {
 }
 _TRIES = 60
 _PAUSE_SECONDS = 0.5
+_NOISE = 1e-9
+_TOLD = 1000
+"""How many closed positions are remembered, so that their deals are not taken for news."""
+_MARKET_ORDERS = (OrderType.BUY, OrderType.SELL, OrderType.CLOSE_BY)
 
 
 class PositionObserver:
-    """Compares each valid reading's positions with those before, and with those before a restart."""
+    """Compares each valid reading with the one before, and the first one with what was there before a restart.
+
+    `policy`: what positions of others are to this engine. Whoever is adopted is ours from then on.
+    """
 
     KEY = "positions"
     """The journal's value that holds the positions last seen, so that a close while the engine was down is told."""
 
-    def __init__(self, broker: Broker, recorder: Recorder, spawn: Spawn, stored: str | None) -> None:
+    def __init__(
+        self,
+        broker: Broker,
+        recorder: Recorder,
+        spawn: Spawn,
+        stored: str | None,
+        policy: Literal["watch", "adopt"] = "watch",
+    ) -> None:
         self._broker = broker
         self._recorder = recorder
         self._spawn = spawn
+        self._policy = policy
         self._seen = {item.identifier: item for item in _positions_from(stored)}
         self._missing: set[int] = set()
         """Gone from the list, and no deal says why yet: a terminal that has just started may not have them again."""
+        self._told: dict[int, None] = {}
+        self._orders: dict[int, Order] | None = None
         self._telling: set[asyncio.Task[None]] = set()
+        self._unstored: tuple[Position, ...] | None = None
+        self._storing: asyncio.Task[None] | None = None
 
     @property
     def known(self) -> frozenset[int]:
         """The identifiers of the positions last seen, by this run or the one before, and of those gone unexplained."""
         return frozenset(self._seen) | self._missing
 
+    def owner_of(self, magic: int) -> Literal["ours", "adopted", "foreign"]:
+        """Whose a position or order with this magic number is."""
+        if is_ours(magic):
+            return "ours"
+        return "adopted" if self._policy == "adopt" else "foreign"
+
     def observe(self, positions: tuple[Position, ...]) -> None:
-        """Tell what opened and what closed since the last call."""
+        """Tell what opened, changed and closed since the last call."""
         now = {position.identifier: position for position in positions}
         before, self._seen = self._seen, now
         for identifier, position in now.items():
+            known = before.get(identifier)
             if identifier in self._missing:
                 self._missing.discard(identifier)
                 _log.warning("position %s is in the list again", identifier)
-            elif identifier not in before:
+            elif known is None:
                 self._tell_opened(position)
+            else:
+                self._tell_changed(known, position)
         for identifier, position in before.items():
             if identifier not in now:
                 self._missing.add(identifier)
                 self._start(self._tell_closed(position))
-        if now.keys() != before.keys():
-            self._start(self._store(positions))
+        if {key: _lasting(item) for key, item in now.items()} != {key: _lasting(item) for key, item in before.items()}:
+            self._unstored = positions
+            if self._storing is None or self._storing.done():
+                self._storing = self._start(self._store())
 
     def _tell_opened(self, position: Position) -> None:
+        owner = self.owner_of(position.magic)
+        self._tell(EventType.POSITION_OPENED, position, price=position.price_open, sl=position.sl, tp=position.tp)
+        if owner == "adopted" and not position.sl:
+            self._tell(EventType.STOP_MISSING, position, said="an adopted position has no stop loss")
+
+    def _tell_changed(self, before: Position, now: Position) -> None:
+        if now.side is not before.side:
+            self._tell(EventType.POSITION_GROWN, now, before=before.volume, said=f"reversed: it was a {before.side}")
+        elif now.volume < before.volume - _NOISE:
+            self._tell(EventType.POSITION_REDUCED, now, before=before.volume)
+        elif now.volume > before.volume + _NOISE:
+            self._tell(EventType.POSITION_GROWN, now, before=before.volume)
+        if abs(now.sl - before.sl) > _NOISE or abs(now.tp - before.tp) > _NOISE:
+            moved = {"sl": now.sl, "sl_before": before.sl, "tp": now.tp, "tp_before": before.tp}
+            self._tell(EventType.STOP_CHANGED, now, **moved)
+
+    def _tell(self, kind: EventType, position: Position, **details: Any) -> None:
         self._recorder.urgent_soon(
-            EventType.POSITION_OPENED,
+            kind,
             position=position.identifier,
             ticket=position.ticket,
             symbol=position.symbol,
             side=position.side,
             volume=position.volume,
-            price=position.price_open,
-            sl=position.sl,
-            tp=position.tp,
-            foreign=not is_ours(position.magic),
+            owner=self.owner_of(position.magic),
+            **details,
         )
 
-    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+    def observe_orders(self, orders: tuple[Order, ...]) -> None:
+        """Tell which standing orders of others came and went since the last call; ours are their signals' own story."""
+        now = {order.ticket: order for order in orders if order.type not in _MARKET_ORDERS and not is_ours(order.magic)}
+        before, self._orders = self._orders, now
+        for ticket in sorted(now.keys() - (before or {}).keys()):
+            self._tell_order(EventType.ORDER_APPEARED, now[ticket])
+        for ticket in sorted((before or {}).keys() - now.keys()):
+            self._tell_order(EventType.ORDER_GONE, (before or {})[ticket])
+
+    def _tell_order(self, kind: EventType, order: Order) -> None:
+        self._recorder.urgent_soon(
+            kind,
+            order=order.ticket,
+            symbol=order.symbol,
+            type=OrderType(order.type).name.lower() if order.type in set(OrderType) else str(order.type),
+            volume=order.volume_current,
+            price=order.price_open,
+            owner=self.owner_of(order.magic),
+        )
+
+    def note_deals(self, deals: Collection[Deal]) -> None:
+        """Tell the positions that were opened and closed between two looks: only their deals show them."""
+        closing = {DealEntry.OUT, DealEntry.OUT_BY, DealEntry.INOUT}
+        for identifier in sorted({deal.position_id for deal in deals if deal.entry in closing and deal.volume > 0}):
+            if identifier in self._seen or identifier in self._missing or identifier in self._told:
+                continue
+            own = [deal for deal in deals if deal.position_id == identifier]
+            opened = next((deal for deal in own if deal.entry == DealEntry.IN), None)
+            if opened is None:
+                # Its opening lies before what was looked at: it was seen, and told, by an earlier run.
+                continue
+            side = Side.BUY if opened.type == DealType.BUY else Side.SELL
+            self._start(
+                self._tell_closed_by(
+                    own,
+                    position=identifier,
+                    ticket=identifier,
+                    symbol=opened.symbol,
+                    side=side,
+                    volume=opened.volume,
+                    owner=self.owner_of(opened.magic),
+                    unseen=True,
+                )
+            )
+            self._remember(identifier)
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
         task = self._spawn(work)
         self._telling.add(task)
         task.add_done_callback(self._telling.discard)
+        return task
 
-    async def _store(self, positions: tuple[Position, ...]) -> None:
-        stored = json.dumps([asdict(position) for position in positions])
-        try:
-            await self._recorder.journal.set_value(self._recorder.account, self.KEY, stored)
-        except JournalError as error:
-            _log.error("the positions seen are not durable: %s", error)
+    async def _store(self) -> None:
+        """Keep the newest positions; one at a time, so that an older list never lands behind a newer one."""
+        while self._unstored is not None:
+            positions, self._unstored = self._unstored, None
+            stored = json.dumps([asdict(position) for position in positions])
+            try:
+                await self._recorder.journal.set_value(self._recorder.account, self.KEY, stored)
+            except JournalError as error:
+                _log.error("the positions seen are not durable: %s", error)
 
     async def finished(self) -> None:
         """Wait until everything seen has been told."""
@@ -105,8 +202,20 @@ class PositionObserver:
         if position.identifier not in self._missing:
             return
         self._missing.discard(position.identifier)
-        closing = [deal for deal in deals if deal.entry != 0 and deal.volume > 0]
-        details: dict[str, object] = {"explained": bool(closing)}
+        self._remember(position.identifier)
+        await self._tell_closed_by(
+            deals,
+            position=position.identifier,
+            ticket=position.ticket,
+            symbol=position.symbol,
+            side=position.side,
+            volume=position.volume,
+            owner=self.owner_of(position.magic),
+        )
+
+    async def _tell_closed_by(self, deals: Collection[Deal], **details: Any) -> None:
+        closing = [deal for deal in deals if deal.entry != DealEntry.IN and deal.volume > 0]
+        details["explained"] = bool(closing)
         if closing:
             volume = sum(deal.volume for deal in closing)
             details |= {
@@ -115,18 +224,12 @@ class PositionObserver:
                 "costs": round(sum(deal.commission + deal.swap + deal.fee for deal in deals), 8),
                 "how": _DEAL_REASONS.get(closing[-1].reason, f"reason {closing[-1].reason}"),
             }
-        await self._recorder.urgent(
-            self._recorder.draft(
-                EventType.POSITION_CLOSED,
-                position=position.identifier,
-                ticket=position.ticket,
-                symbol=position.symbol,
-                side=position.side,
-                volume=position.volume,
-                foreign=not is_ours(position.magic),
-                **details,
-            )
-        )
+        await self._recorder.urgent(self._recorder.draft(EventType.POSITION_CLOSED, **details))
+
+    def _remember(self, identifier: int) -> None:
+        self._told[identifier] = None
+        if len(self._told) > _TOLD:
+            del self._told[next(iter(self._told))]
 
     async def _deals(self, identifier: int) -> tuple[Deal, ...]:
         """The position's deals, once they show that it was closed; they may come some time after it is gone.
@@ -141,10 +244,21 @@ class PositionObserver:
                 deals = await self._broker.deals_of_position(identifier)
             except BrokerError as error:
                 _log.warning("deals of position %s: %s", identifier, error)
-            if any(deal.entry != 0 for deal in deals):
+            if deals and abs(_net(deals)) < _NOISE:
                 break
             await asyncio.sleep(_PAUSE_SECONDS)
         return deals
+
+
+def _net(deals: Collection[Deal]) -> float:
+    """Lots that a position's deals leave open: bought less sold."""
+    signs = {DealType.BUY: 1, DealType.SELL: -1}
+    return sum(signs.get(DealType(deal.type), 0) * deal.volume for deal in deals if deal.type in set(DealType))
+
+
+def _lasting(position: Position) -> tuple[Any, ...]:
+    """What of a position does not change with the price."""
+    return (position.ticket, position.side, position.volume, position.sl, position.tp)
 
 
 def _positions_from(stored: str | None) -> list[Position]:

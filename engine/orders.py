@@ -1,24 +1,32 @@
-"""From an approved signal to what is sent: rounding, filling, the request, the intent. And the checks of a proposal.
+"""From an approved signal to what is sent: rounding, filling, life time, the request, the intent.
 
-Pure: prices, conditions and settings in; a request or a refusal in words out. Volumes in lots, prices in the symbol's
-units, money in account currency.
+Pure: prices and conditions in; a trade request out. Volumes in lots, prices in the symbol's units.
 """
 
+import math
 from typing import Any
 
 from engine.broker.base import Position, Side, SymbolSpec, Tick
-from engine.broker.mt5 import OrderFilling, OrderType, TradeAction, filling_for, round_price, volume_problem
+from engine.broker.mt5 import (
+    Execution,
+    Expiration,
+    OrderFilling,
+    OrderTime,
+    OrderType,
+    TradeAction,
+    filling_for,
+    round_price,
+)
 from engine.clock import Clock
-from engine.signals import Intent, Signal
+from engine.signals import EntryType, Intent, Signal
 
+_PENDING_TYPES = {
+    (EntryType.LIMIT, Side.BUY): OrderType.BUY_LIMIT,
+    (EntryType.LIMIT, Side.SELL): OrderType.SELL_LIMIT,
+    (EntryType.STOP, Side.BUY): OrderType.BUY_STOP,
+    (EntryType.STOP, Side.SELL): OrderType.SELL_STOP,
+}
 _ANY_FILLING = (OrderFilling.FOK, OrderFilling.IOC, OrderFilling.RETURN)
-
-
-def money_at_risk(spec: SymbolSpec, volume: float, entry: float, sl: float) -> float | None:
-    """What the stop would cost at this volume from `entry`; None when the symbol's tick value is not known."""
-    if spec.tick_size <= 0 or spec.tick_value_loss <= 0:
-        return None
-    return abs(entry - sl) / spec.tick_size * spec.tick_value_loss * volume
 
 
 def drift_points(spec: SymbolSpec, signal: Signal, tick: Tick) -> float:
@@ -32,61 +40,76 @@ def entry_price(side: Side, tick: Tick) -> float:
     return tick.ask if side is Side.BUY else tick.bid
 
 
-def proposal_problem(spec: SymbolSpec, side: Side, volume: float, entry: float, sl: float, tp: float) -> str | None:
-    """What is wrong with a proposal, in words that name the rule, the value and the limit; None when nothing is."""
-    wrong_volume = volume_problem(spec, volume)
-    if wrong_volume:
-        return wrong_volume
-    if (entry - sl) * side.sign <= 0:
-        right = "below" if side is Side.BUY else "above"
-        return f"a {side} needs its stop loss {right} the entry: stop {sl}, entry {entry}"
-    if (tp - entry) * side.sign <= 0:
-        right = "above" if side is Side.BUY else "below"
-        return f"a {side} needs its take profit {right} the entry: target {tp}, entry {entry}"
-    least = spec.stops_level * spec.point
-    for name, price in (("stop loss", sl), ("take profit", tp)):
-        if abs(price - entry) < least - spec.point / 2:
-            distance = round(abs(price - entry) / spec.point)
-            return (
-                f"{name} {price} is {distance} points from {entry}; {spec.name} allows no less than {spec.stops_level}"
-            )
-    return None
-
-
-def intent_of(signal: Signal, spec: SymbolSpec, tick: Tick, *, epoch: int, clock: Clock) -> Intent:
-    """What is about to be sent for a signal."""
+def intent_of(signal: Signal, spec: SymbolSpec, *, volume: float, epoch: int, clock: Clock, server_time: int) -> Intent:
+    """What is about to be sent for a signal. `server_time` is now, in seconds of the broker's clock."""
     return Intent(
         magic=signal.magic,
         comment=signal.comment,
         symbol=signal.symbol,
         side=signal.side,
-        volume=signal.volume,
+        volume=volume,
         sl=round_price(spec, signal.sl),
         tp=round_price(spec, signal.tp),
         epoch=epoch,
         sent_at=clock.utc(),
-        server_time=tick.time_msc // 1000,
+        server_time=server_time,
+        type=signal.type,
+        price=0.0 if signal.type is EntryType.MARKET else round_price(spec, signal.entry),
     )
 
 
-def opening_request(intent: Intent, spec: SymbolSpec, tick: Tick, deviation: int) -> dict[str, Any] | None:
-    """The trade request that opens a position at market; None when the symbol has no filling mode for it."""
-    filling = filling_for(spec)
-    if filling is None:
-        return None
-    return {
-        "action": int(TradeAction.DEAL),
+def opening_request(
+    intent: Intent, spec: SymbolSpec, tick: Tick, deviation: int, *, order_seconds: float = 0.0
+) -> dict[str, Any] | None:
+    """The trade request that opens a position, at market or by an order that waits at the broker for `order_seconds`.
+
+    None when the symbol has no filling mode for it.
+    """
+    shared = {
         "symbol": intent.symbol,
         "volume": intent.volume,
-        "type": int(OrderType.BUY if intent.side is Side.BUY else OrderType.SELL),
-        "price": entry_price(intent.side, tick),
         "sl": intent.sl,
         "tp": intent.tp,
-        "deviation": deviation,
         "magic": intent.magic,
         "comment": intent.comment,
-        "type_filling": filling,
     }
+    filling = filling_for(spec)
+    if intent.type is EntryType.LIMIT and spec.execution_mode in (Execution.MARKET, Execution.EXCHANGE):
+        # Only a limit order's rest may stand on; a stop order becomes a market order once it is triggered.
+        filling = OrderFilling.RETURN
+    if filling is None:
+        return None
+    if intent.type is not EntryType.MARKET:
+        return {
+            **shared,
+            "action": int(TradeAction.PENDING),
+            "type": int(_PENDING_TYPES[intent.type, intent.side]),
+            "price": intent.price,
+            "type_filling": int(filling),
+            **_life(spec, intent.server_time, order_seconds),
+        }
+    return {
+        **shared,
+        "action": int(TradeAction.DEAL),
+        "type": int(OrderType.BUY if intent.side is Side.BUY else OrderType.SELL),
+        "price": entry_price(intent.side, tick),
+        "deviation": deviation,
+        "type_filling": int(filling),
+    }
+
+
+def _life(spec: SymbolSpec, server_time: int, seconds: float) -> dict[str, int]:
+    """How long an order stands, as far as the symbol lets the broker end it; the engine cancels it then in any case."""
+    if spec.expiration_mode & Expiration.SPECIFIED:
+        return {"type_time": int(OrderTime.SPECIFIED), "expiration": server_time + math.ceil(seconds)}
+    if spec.expiration_mode & Expiration.GTC:
+        return {"type_time": int(OrderTime.GTC)}
+    return {"type_time": int(OrderTime.DAY)}
+
+
+def cancelling_request(order: int) -> dict[str, Any]:
+    """The trade request that takes a standing order out."""
+    return {"action": int(TradeAction.REMOVE), "order": order}
 
 
 def closing_request(position: Position, spec: SymbolSpec | None, deviation: int, tries: int = 0) -> dict[str, Any]:

@@ -32,10 +32,11 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """A return code's name and what it means for an order."""
+    """A return code's name and what it means for an order; `pause` in seconds before the second try, then doubled."""
 
     outcome: Outcome
     name: str
+    pause: float = 0.0
 
 
 RETCODES: dict[int, Meaning] = {
@@ -55,15 +56,15 @@ RETCODES: dict[int, Meaning] = {
     10018: Meaning(Outcome.BLOCKED, "market is closed"),
     10019: Meaning(Outcome.BLOCKED, "not enough money"),
     10020: Meaning(Outcome.RETRY, "prices changed"),
-    10021: Meaning(Outcome.RETRY, "no quotes to process the request"),
+    10021: Meaning(Outcome.RETRY, "no quotes to process the request", pause=0.5),
     10022: Meaning(Outcome.REJECTED, "invalid expiration"),
     10023: Meaning(Outcome.IN_FLIGHT, "order state changed"),
-    10024: Meaning(Outcome.RETRY, "too many requests"),
+    10024: Meaning(Outcome.RETRY, "too many requests", pause=1.0),
     10025: Meaning(Outcome.DONE, "no changes in request"),
     10026: Meaning(Outcome.BLOCKED, "autotrading disabled by server"),
     10027: Meaning(Outcome.BLOCKED, "autotrading disabled by client terminal"),
     10028: Meaning(Outcome.IN_FLIGHT, "request locked for processing"),
-    10029: Meaning(Outcome.RETRY, "order or position frozen"),
+    10029: Meaning(Outcome.RETRY, "order or position frozen", pause=0.5),
     10030: Meaning(Outcome.REJECTED, "invalid order filling type"),
     10031: Meaning(Outcome.UNKNOWN, "no connection with the trade server"),
     10032: Meaning(Outcome.BLOCKED, "only allowed for live accounts"),

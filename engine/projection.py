@@ -32,7 +32,8 @@ CREATE TABLE IF NOT EXISTS signals (
     approved_at TEXT,
     intent TEXT,
     reason TEXT NOT NULL,
-    presumed_absent INTEGER NOT NULL
+    presumed_absent INTEGER NOT NULL,
+    filled REAL NOT NULL
 ) STRICT;
 CREATE INDEX IF NOT EXISTS signals_open ON signals (account, state);
 CREATE TABLE IF NOT EXISTS commands (
@@ -89,20 +90,22 @@ def project(event: Event) -> Sequence[Statement]:
         case EventType.SIGNAL_RECEIVED:
             return [
                 Statement(
-                    "INSERT INTO signals VALUES (?, ?, 1, 'PENDING', ?, ?, NULL, NULL, '', 0)",
+                    "INSERT INTO signals VALUES (?, ?, 1, 'PENDING', ?, ?, NULL, NULL, '', 0, 0)",
                     (details["signal"], event.account, details["expires_at"], _json(dict(details))),
                     expect=1,
                 )
             ]
         case EventType.SIGNAL_EXECUTING:
             return [_claim(event)]
+        case EventType.ORDER_PLACED:
+            return [_step(event, "WORKING", "reason = '', intent = ?", (_json(details["intent"]),))]
         case EventType.TRADE_PRESUMED_ABSENT:
             return [_step(event, "UNKNOWN", "presumed_absent = 1", ())]
         case EventType.SIGNAL_APPROVED:
             moment = iso(event.timestamp)
             return [_step(event, "APPROVED", "approved_at = ?", (moment,), "expires_at > ?", (moment,))]
         case EventType.TRADE_EXECUTED:
-            return [_step(event, details["state"], "reason = ''", ())]
+            return [_step(event, details["state"], "reason = '', filled = ?", (details["volume"],))]
         case kind if kind in _STATE_AFTER:
             return [_step(event, _STATE_AFTER[kind], "reason = ?", (details.get("reason", ""),))]
         case _:

@@ -3,7 +3,8 @@
     PENDING -> APPROVED -> EXECUTING -> WORKING | PARTIAL | EXECUTED | FAILED | UNKNOWN
     PENDING -> REJECTED | EXPIRED        APPROVED -> EXPIRED | BLOCKED
     UNKNOWN -> WORKING | PARTIAL | EXECUTED | FAILED      (by evidence, or by the operator)
-    WORKING -> PARTIAL | EXECUTED | FAILED
+    WORKING -> PARTIAL | EXECUTED | FAILED                (a limit or stop order at the broker)
+    FAILED, PARTIAL -> PARTIAL | EXECUTED                 (only by deals that the broker shows later)
 
 Every step is one conditional update in the journal (state and version in its WHERE); the step to EXECUTING also asks
 for expiry, mode and epoch there. There is no second way in.
@@ -38,6 +39,14 @@ class SignalState(StrEnum):
     BLOCKED = "BLOCKED"
 
 
+class EntryType(StrEnum):
+    """How a position is opened: at the price now, or by an order that waits at the broker."""
+
+    MARKET = "market"
+    LIMIT = "limit"
+    STOP = "stop"
+
+
 _RESULTS = frozenset({SignalState.WORKING, SignalState.PARTIAL, SignalState.EXECUTED, SignalState.FAILED})
 
 TRANSITIONS: dict[SignalState, frozenset[SignalState]] = {
@@ -46,16 +55,24 @@ TRANSITIONS: dict[SignalState, frozenset[SignalState]] = {
     SignalState.EXECUTING: _RESULTS | {SignalState.UNKNOWN},
     SignalState.UNKNOWN: _RESULTS,
     SignalState.WORKING: _RESULTS - {SignalState.WORKING},
-    SignalState.PARTIAL: frozenset(),
+    SignalState.PARTIAL: frozenset({SignalState.PARTIAL, SignalState.EXECUTED}),
     SignalState.EXECUTED: frozenset(),
-    SignalState.FAILED: frozenset(),
+    SignalState.FAILED: frozenset({SignalState.PARTIAL, SignalState.EXECUTED}),
     SignalState.REJECTED: frozenset(),
     SignalState.EXPIRED: frozenset(),
     SignalState.BLOCKED: frozenset(),
 }
 
-OPEN_STATES = frozenset(state for state, following in TRANSITIONS.items() if following)
-"""States in which something may still happen to a signal."""
+OPEN_STATES = frozenset(
+    {
+        SignalState.PENDING,
+        SignalState.APPROVED,
+        SignalState.EXECUTING,
+        SignalState.WORKING,
+        SignalState.UNKNOWN,
+    }
+)
+"""States in which something is still to happen to a signal."""
 
 UNRESOLVED_STATES = frozenset({SignalState.EXECUTING, SignalState.UNKNOWN})
 """States in which an order may be at the broker without our knowing."""
@@ -65,7 +82,8 @@ UNRESOLVED_STATES = frozenset({SignalState.EXECUTING, SignalState.UNKNOWN})
 class Intent:
     """What was sent for a signal, journalled before the send.
 
-    `sent_at` is UTC, `server_time` seconds of the broker's clock.
+    `volume` in lots, the most that may be opened; `price` is the order's own, 0.0 at market; `sl` and `tp` 0.0 for
+    none; `sent_at` is UTC, `server_time` seconds of the broker's clock at that moment.
     """
 
     magic: int
@@ -78,16 +96,20 @@ class Intent:
     epoch: int
     sent_at: datetime
     server_time: int
+    type: EntryType = EntryType.MARKET
+    price: float = 0.0
     order: int = 0
-    """The order's ticket once the broker has named it; 0 before."""
+    """The ticket of a limit or stop order once it stands at the broker; 0 before."""
 
 
 @dataclass(frozen=True, slots=True)
 class Signal:
     """A proposal to trade, as the journal has it.
 
-    Volume in lots, prices in the symbol's units, `entry` is the reference price for drift. `version` grows by one with
-    each change; a decision names the version it was made on.
+    Volume in lots, prices in the symbol's units. `entry` is the price of a limit or stop order, and at market the
+    reference for drift; `sl` and `tp` are 0.0 for none. `risk_percent` of the equity, when it is given, is what the
+    stop may cost: the volume was reckoned from it and only shrinks until it is sent. `order_seconds` is how long a
+    limit or stop order stands. `version` grows by one with each change; a decision names the version it was made on.
     """
 
     id: str
@@ -104,16 +126,21 @@ class Signal:
     note: str
     created_at: datetime
     expires_at: datetime
+    type: EntryType = EntryType.MARKET
+    risk_percent: float | None = None
+    order_seconds: float = 0.0
     approved_at: datetime | None = None
     intent: Intent | None = None
     reason: str = ""
     presumed_absent: bool = False
+    filled: float = 0.0
+    """Lots that its orders have opened."""
 
     @property
     def reward_to_risk(self) -> float | None:
-        """Distance to the target over distance to the stop, from the entry; None when the stop is at the entry."""
+        """Distance to the target over distance to the stop, from the entry; None without a stop or a target."""
         risk = abs(self.entry - self.sl)
-        return abs(self.tp - self.entry) / risk if risk > 0 else None
+        return abs(self.tp - self.entry) / risk if self.sl and self.tp and risk > 0 else None
 
     @property
     def magic(self) -> int:
@@ -138,6 +165,12 @@ def magic_of(signal_id: str) -> int:
     for letter in signal_id:
         number = number << 5 | _ALPHABET.index(letter)
     return _MAGIC_PREFIX << 40 | number
+
+
+def id_of(magic: int) -> str:
+    """The id of the signal that a magic number of ours belongs to."""
+    number = magic & ((1 << 40) - 1)
+    return "".join(_ALPHABET[(number >> (5 * place)) & 31] for place in reversed(range(_ID_LENGTH)))
 
 
 def is_ours(magic: int) -> bool:

@@ -5,19 +5,22 @@ import os
 from datetime import UTC, datetime, timedelta
 
 from engine.account import AccountEngine
-from engine.broker.base import MarginMode, Position, Side
+from engine.broker.base import MarginMode, Order, Position, Side, SymbolSpec
+from engine.broker.mt5 import OrderType
 from engine.control import messages as wire
+from engine.entry import money_at_risk, send_problem
 from engine.guards.drawdown import floor_of
 from engine.heartbeat import HeartbeatMetrics
-from engine.orders import drift_points, money_at_risk
+from engine.orders import drift_points
 from engine.readings import Validity
-from engine.signals import Signal, SignalState, is_ours
+from engine.signals import EntryType, Signal, SignalState, id_of, is_ours
 from engine.state import EngineMode
 from engine.text import plain
 
 PAPER_SERVER = "Quarterdeck-Paper"
 _DEMO = 0
 _DEFAULT_DIGITS = 5
+_MARKET_ORDERS = (OrderType.BUY, OrderType.SELL, OrderType.CLOSE_BY)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST_MSC = 253_402_300_799_999
 """The last millisecond of the year 9999."""
@@ -58,6 +61,7 @@ def snapshot(engine: AccountEngine, *, profile: str, started_at: datetime, gatew
         gateway=gateway,
         markets=_markets(engine, now),
         positions=[_position(engine, item) for item in cycle.last_valid.positions or ()],
+        orders=[_standing(engine, item) for item in cycle.orders if item.type not in _MARKET_ORDERS],
         signals=[_signal(engine, item) for item in sorted(engine.book.all(), key=_order)],
         flatten=_flatten(engine),
         heartbeat=_heartbeat(cycle.heartbeat),
@@ -89,7 +93,7 @@ def _notices(engine: AccountEngine) -> list[str]:
         notices.append(f"JOURNAL FAILED: no new orders until a restart ({engine.journal.failure})")
     if cycle.guard_error is not None:
         notices.append(f"GUARD FAILED: entries are blocked ({plain(cycle.guard_error)})")
-    refusal = engine.trading_refusal()
+    refusal = engine.gate.trading_refusal()
     if refusal is not None:
         notices.append(f"CANNOT TRADE: {refusal}")
     for signal in engine.book.unresolved():
@@ -184,14 +188,33 @@ def _position(engine: AccountEngine, position: Position) -> wire.PositionView:
         magic=position.magic,
         comment=plain(position.comment, 32),
         opened_at=_broker_time(position.time_msc),
-        foreign=not is_ours(position.magic),
+        owner=engine.cycle.observer.owner_of(position.magic),
         note=plain(engine.flattener.note(position.ticket)),
+    )
+
+
+def _standing(engine: AccountEngine, order: Order) -> wire.OrderView:
+    named = {int(kind): kind.name.lower().replace("_", " ") for kind in OrderType}
+    return wire.OrderView(
+        ticket=order.ticket,
+        symbol=plain(order.symbol, 32),
+        digits=_digits(engine, order.symbol),
+        type=named.get(order.type, f"type {order.type}"),
+        volume=order.volume_current,
+        price=order.price_open,
+        sl=order.sl,
+        tp=order.tp,
+        comment=plain(order.comment, 32),
+        placed_at=_broker_time(order.time_setup_msc),
+        owner=engine.cycle.observer.owner_of(order.magic),
+        signal=id_of(order.magic) if is_ours(order.magic) else "",
     )
 
 
 def _signal(engine: AccountEngine, signal: Signal) -> wire.SignalView:
     spec = engine.specs.known(signal.symbol)
     quote = engine.cycle.quotes.get(signal.symbol)
+    drifts = signal.type is EntryType.MARKET and signal.state in (SignalState.PENDING, SignalState.APPROVED)
     return wire.SignalView(
         id=signal.id,
         version=signal.version,
@@ -199,7 +222,9 @@ def _signal(engine: AccountEngine, signal: Signal) -> wire.SignalView:
         symbol=signal.symbol,
         digits=_digits(engine, signal.symbol),
         side=signal.side.value,
-        order_type="market",
+        order_type=signal.type.value,
+        risk_percent=signal.risk_percent,
+        order=signal.intent.order if signal.intent else 0,
         volume=signal.volume,
         entry=signal.entry,
         sl=signal.sl,
@@ -211,9 +236,18 @@ def _signal(engine: AccountEngine, signal: Signal) -> wire.SignalView:
         seconds_left=engine.book.seconds_left(signal),
         reward_to_risk=signal.reward_to_risk,
         money_at_risk=money_at_risk(spec, signal.volume, signal.entry, signal.sl) if spec else None,
-        drift_points=drift_points(spec, signal, quote.tick) if spec and quote else None,
+        drift_points=drift_points(spec, signal, quote.tick) if spec and quote and drifts else None,
+        problem=plain(_problem(engine, signal, spec)) if signal.state is SignalState.PENDING else "",
         reason=plain(signal.reason),
     )
+
+
+def _problem(engine: AccountEngine, signal: Signal, spec: SymbolSpec | None) -> str:
+    """Why the signal would not be sent at the price now; "" when it would, or when the price is not known."""
+    quote = engine.cycle.quotes.get(signal.symbol)
+    if spec is None or quote is None:
+        return ""
+    return send_problem(spec, engine.settings.entry, signal, quote.tick) or ""
 
 
 def _flatten(engine: AccountEngine) -> wire.FlattenView | None:

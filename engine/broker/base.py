@@ -179,6 +179,8 @@ class SymbolSpec:
     execution_mode: int
     filling_mode: int
     trade_mode: int
+    order_mode: int
+    expiration_mode: int
     currency_profit: str
 
 

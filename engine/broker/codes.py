@@ -1,7 +1,7 @@
 """MetaTrader 5's numbers that the engine needs, by the names of its documentation without their prefix.
 
-Held to the module's own constants by a contract test. `Retcode` adds HEDGE_PROHIBITED and `Filling` the bits of
-`symbol_info().filling_mode`: the Python module lacks both.
+Held to the module's own constants by a contract test. `Retcode` adds HEDGE_PROHIBITED; `Filling`, `Expiration` and
+`OrdersAllowed` are the bits of symbol_info(), from the MQL5 documentation: the Python module lacks them all.
 """
 
 from enum import IntEnum, IntFlag
@@ -47,6 +47,27 @@ class Filling(IntFlag):
     FOK = 1
     IOC = 2
     BOC = 4
+
+
+class Expiration(IntFlag):
+    """SYMBOL_EXPIRATION_*: the bits of a symbol's expiration_mode: which ORDER_TIME_* it takes."""
+
+    GTC = 1
+    DAY = 2
+    SPECIFIED = 4
+    SPECIFIED_DAY = 8
+
+
+class OrdersAllowed(IntFlag):
+    """SYMBOL_ORDER_*: the bits of a symbol's order_mode: which orders it takes, and whether with stops."""
+
+    MARKET = 1
+    LIMIT = 2
+    STOP = 4
+    STOP_LIMIT = 8
+    STOP_LOSS = 16
+    TAKE_PROFIT = 32
+    CLOSE_BY = 64
 
 
 class OrderTime(IntEnum):

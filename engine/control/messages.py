@@ -14,6 +14,9 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 API_VERSION = 1
 
 Symbol = Annotated[str, StringConstraints(min_length=1, max_length=29, pattern=r"^[^\s\x00-\x1f\x7f]+$")]
+OrderType = Literal["market", "limit", "stop"]
+Owner = Literal["ours", "adopted", "foreign"]
+"""Whose a position or order is: this engine's, somebody else's, or somebody else's that the profile adopts."""
 Reason = Annotated[str, StringConstraints(strip_whitespace=True, max_length=500)]
 
 
@@ -145,10 +148,27 @@ class PositionView(Wire):
     magic: int
     comment: str
     opened_at: datetime
-    foreign: bool = False
-    """Not opened by this engine."""
+    owner: Owner = "ours"
     note: str = ""
     """What is being done about it, e.g. "closing, try 2: 10018 market closed"."""
+
+
+class OrderView(Wire):
+    """One order that stands at the broker. `type` in words, as "buy limit"; `volume` is what is not filled yet."""
+
+    ticket: int
+    symbol: str
+    digits: int
+    type: str
+    volume: float
+    price: float
+    sl: float
+    tp: float
+    comment: str
+    placed_at: datetime
+    owner: Owner = "ours"
+    signal: str = ""
+    """The signal it was sent for, "" when it is not ours."""
 
 
 class SignalView(Wire):
@@ -160,7 +180,7 @@ class SignalView(Wire):
     symbol: str
     digits: int
     side: Literal["buy", "sell"]
-    order_type: Literal["market"]
+    order_type: OrderType
     volume: float
     entry: float
     sl: float
@@ -174,6 +194,12 @@ class SignalView(Wire):
     money_at_risk: float | None
     """What the stop would cost at this volume from the entry, in account currency; None when it cannot be known."""
     drift_points: float | None
+    risk_percent: float | None = None
+    """What the stop may cost, in percent of the equity, when the volume was reckoned from it."""
+    order: int = 0
+    """The ticket of its order that stands at the broker; 0 when none does."""
+    problem: str = ""
+    """Why it would not be sent at the price now; "" when it would."""
     reason: str = ""
 
 
@@ -223,6 +249,8 @@ class Snapshot(Wire):
     gateway: GatewayView
     markets: list[MarketView] = []
     positions: list[PositionView] = []
+    orders: list[OrderView] = []
+    """The orders that stand at the broker, whoever placed them."""
     signals: list[SignalView] = []
     """PENDING ones first, oldest first; then those under way (APPROVED, EXECUTING, WORKING, PARTIAL, UNKNOWN)."""
     flatten: FlattenView | None = None
@@ -320,22 +348,39 @@ class Stop(Wire):
     kind: Literal["stop"] = "stop"
 
 
+class Cancel(Wire):
+    """Take a signal's limit or stop order out at the broker, at the version the operator saw. Works in every mode."""
+
+    kind: Literal["cancel"] = "cancel"
+    signal: str
+    version: int
+
+
 class AddSignal(Wire):
-    """Propose a trade, executed at market once approved. `entry` is the reference for drift (default: the price)."""
+    """Propose a trade: its volume in lots, or the risk that its stop may cost in percent of the equity.
+
+    `entry` is the price of a limit or stop order; at market it is the reference for drift (default: the price now).
+    """
 
     kind: Literal["signal_add"] = "signal_add"
     symbol: Symbol
     side: Literal["buy", "sell"]
-    volume: Annotated[float, Field(gt=0)]
-    sl: Annotated[float, Field(gt=0)]
-    tp: Annotated[float, Field(gt=0)]
+    volume: Annotated[float, Field(gt=0)] | None = None
+    risk_percent: Annotated[float, Field(gt=0, le=100)] | None = None
+    type: OrderType = "market"
+    sl: Annotated[float, Field(gt=0)] | None = None
+    tp: Annotated[float, Field(gt=0)] | None = None
     entry: Annotated[float, Field(gt=0)] | None = None
     expires_seconds: Annotated[float, Field(ge=1, le=604_800)] = 300.0
+    order_seconds: Annotated[float, Field(ge=1, le=2_592_000)] | None = None
+    """How long a limit or stop order stands once it is placed; default: as the profile says."""
     source: Annotated[str, StringConstraints(min_length=1, max_length=64)] = "operator"
     note: Reason = ""
 
 
-Action = Annotated[Approve | Reject | Pause | Resume | Flatten | Reset | Stop | AddSignal, Field(discriminator="kind")]
+Action = Annotated[
+    Approve | Reject | Pause | Resume | Flatten | Reset | Stop | AddSignal | Cancel, Field(discriminator="kind")
+]
 
 
 class Command(Wire):

@@ -190,7 +190,7 @@ def test_without_room_on_the_disk_the_engine_starts_and_goes_on_with_its_flatten
         async with world(tmp_path, terminal=terminal) as again:
             await again.until(lambda: again.engine.modes.mode is EngineMode.HALTED)
             assert again.engine.cycle.reading.positions == ()
-            assert again.engine.entry_refusal()
+            assert again.engine.gate.account_refusal()
         terminal.shutdown()
 
     run_virtual(run())

@@ -71,7 +71,7 @@ def test_what_forbids_trading_is_shown_and_blocks_entries(
     async def run() -> None:
         async with world(tmp_path, faults=faults) as made:
             faults[function] = changed(**changes)
-            await made.until(lambda: made.engine.trading_refusal() is not None)
+            await made.until(lambda: made.engine.gate.trading_refusal() is not None)
             assert any("CANNOT TRADE" in notice and words in notice for notice in made.target.snapshot().engine.notices)
             signal = await made.engine.proposals.take(made.buy())
             refused = await made.approve(signal)

@@ -71,8 +71,8 @@ def test_an_executed_order_whose_answer_was_lost_is_adopted_not_resent(tmp_path:
     async def run() -> None:
         async with world(tmp_path, faults={"order_send": answers, "last_error": answers.last_error}) as made:
             signal = await send_one(made)
-            await made.until(lambda: made.engine.executor.blocks("EURUSD") is not None)
-            assert "not known" in (made.engine.executor.blocks("EURUSD") or "")
+            await made.until(lambda: made.engine.reconciler.blocks("EURUSD") is not None)
+            assert "not known" in (made.engine.reconciler.blocks("EURUSD") or "")
             assert any("UNKNOWN OUTCOME" in notice for notice in made.target.snapshot().engine.notices)
             await made.until(lambda: not made.engine.book.all(), 10.0)
             kinds = [event["kind"] for event in await made.events("trade_unknown", "trade_executed", "trade_failed")]
@@ -109,7 +109,7 @@ def test_an_unknown_order_that_never_appears_is_presumed_absent_and_left_to_the_
             assert now.state is SignalState.UNKNOWN
             settled = await made.command(wire.Reject(signal=now.id, version=now.version), "asked the broker")
             assert settled.accepted, settled.message
-            assert made.engine.executor.blocks("EURUSD") is None
+            assert made.engine.reconciler.blocks("EURUSD") is None
             assert answers.hits == 1
             assert opened_volume(made.terminal) == {}
 

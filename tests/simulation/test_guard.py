@@ -107,7 +107,7 @@ def test_readings_that_lie_trip_nothing_move_nothing_and_block_entries(tmp_path:
             ):
                 faults["account_info"] = lying(**changes)
                 await made.until(lambda: made.engine.cycle.reading.validity is Validity.INVALID)
-                await made.until(lambda: made.engine.entry_refusal() is not None)
+                await made.until(lambda: made.engine.gate.account_refusal() is not None)
                 await made.until(lambda: made.engine.cycle.blind)
                 assert "BLIND" in made.target.snapshot().engine.notices[0]
                 faults.clear()
@@ -166,7 +166,7 @@ def test_a_guard_that_raises_blocks_entries_and_says_so(tmp_path: Path) -> None:
 
             honest, guard.check = guard.check, broken  # type: ignore[method-assign]  # the bug
             await made.until(lambda: made.engine.cycle.guard_error is not None)
-            assert "guard failed" in (made.engine.entry_refusal() or "")
+            assert "guard failed" in (made.engine.gate.account_refusal() or "")
             view = made.target.snapshot()
             assert view.drawdown is not None
             assert view.drawdown.verdict == "BLOCK"

@@ -25,7 +25,7 @@ def test_a_failed_journal_blocks_entries_but_not_the_flatten_and_the_halt_surviv
             await made.until(lambda: made.journal.failure is not None)
             assert failing.failures
             assert any("JOURNAL FAILED" in notice for notice in made.target.snapshot().engine.notices)
-            assert "journal failed" in (made.engine.entry_refusal() or "")
+            assert "journal failed" in (made.engine.gate.account_refusal() or "")
             other = await made.command(wire.AddSignal(symbol="EURUSD", side="buy", volume=0.1, sl=1.0, tp=2.0))
             assert not other.accepted
             await asyncio.sleep(5)

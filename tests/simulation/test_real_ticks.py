@@ -105,7 +105,7 @@ def test_equity_agrees_with_an_independent_calculation_on_every_tick(tmp_path: P
                 await made.until(lambda at=at: terminal.ticks >= at, 1_000)  # type: ignore[misc]  # a lambda's default
                 await propose(made, side, volume, distance)
             await made.until(lambda: terminal.finished, 1_000)
-            assert "ended" in (made.engine.entry_refusal() or "")
+            assert "ended" in (made.engine.gate.account_refusal() or "")
             last = len(made.engine.cycle.reading.positions or ())
             made.engine.flatten("the file has ended")
             await made.until(lambda: made.engine.modes.mode is EngineMode.HALTED)

@@ -1,12 +1,15 @@
 """Values for tests: an account, a reading, a symbol, with only what matters given."""
 
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from engine.broker.base import Account, MarginMode, Position, Side, Sweep, SymbolSpec, Terminal, Tick
 from engine.readings import AccountReading, judge
+from engine.signals import Signal, SignalState
 
 LOGIN, SERVER = 1001, "Quarterdeck-Paper"
+NOW = datetime(2026, 1, 5, 8, tzinfo=UTC)
 
 ACCOUNT = Account(
     login=LOGIN,
@@ -46,6 +49,8 @@ EURUSD = SymbolSpec(
     execution_mode=2,
     filling_mode=3,
     trade_mode=4,
+    order_mode=127,
+    expiration_mode=15,
     currency_profit="USD",
 )
 TICK = Tick("EURUSD", 1.10000, 1.10010, 1_767_600_000_000)
@@ -93,3 +98,34 @@ def sweep(
 def reading(equity: float = 10_000.0, *, at: float = 0.0, **changes: Any) -> AccountReading:
     """A judged reading of the test account."""
     return judge(sweep(equity, **changes), login=LOGIN, server=SERVER, at=at)
+
+
+class FixedClock:
+    """A clock that stands still."""
+
+    def monotonic(self) -> float:
+        return 0.0
+
+    def utc(self) -> datetime:
+        return NOW
+
+
+def signal(side: Side = Side.BUY, **changes: Any) -> Signal:
+    """An approved signal for half a lot of EURUSD with a stop 50 pips away and a target twice as far."""
+    made = Signal(
+        id="ABCDEFGH",
+        account="1@x",
+        version=1,
+        state=SignalState.APPROVED,
+        symbol="EURUSD",
+        side=side,
+        volume=0.5,
+        entry=1.1,
+        sl=1.095 if side is Side.BUY else 1.105,
+        tp=1.11 if side is Side.BUY else 1.09,
+        source="test",
+        note="",
+        created_at=NOW,
+        expires_at=NOW + timedelta(minutes=5),
+    )
+    return replace(made, **changes)

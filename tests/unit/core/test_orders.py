@@ -1,5 +1,4 @@
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -10,51 +9,15 @@ from engine.orders import (
     drift_points,
     entry_price,
     intent_of,
-    money_at_risk,
     opening_request,
-    proposal_problem,
     protection_request,
 )
-from engine.signals import Signal, SignalState
-from tests.unit.core.makers import EURUSD, TICK, position
-
-NOW = datetime(2026, 1, 5, 8, tzinfo=UTC)
+from engine.signals import EntryType, Intent, Signal
+from tests.unit.core.makers import EURUSD, TICK, FixedClock, position, signal
 
 
-class FixedClock:
-    def monotonic(self) -> float:
-        return 0.0
-
-    def utc(self) -> datetime:
-        return NOW
-
-
-def signal(side: Side = Side.BUY, **changes: object) -> Signal:
-    made = Signal(
-        id="ABCDEFGH",
-        account="1@x",
-        version=1,
-        state=SignalState.APPROVED,
-        symbol="EURUSD",
-        side=side,
-        volume=0.5,
-        entry=1.1,
-        sl=1.095 if side is Side.BUY else 1.105,
-        tp=1.11 if side is Side.BUY else 1.09,
-        source="test",
-        note="",
-        created_at=NOW,
-        expires_at=NOW + timedelta(minutes=5),
-    )
-    return replace(made, **changes)  # type: ignore[arg-type]  # test values by name
-
-
-def test_half_a_lot_of_eurusd_with_a_stop_50_pips_away_risks_250_dollars() -> None:
-    assert money_at_risk(EURUSD, 0.5, 1.1, 1.095) == pytest.approx(250.0)
-
-
-def test_risk_is_unknown_rather_than_zero_without_a_tick_value() -> None:
-    assert money_at_risk(replace(EURUSD, tick_value_loss=0.0), 0.5, 1.1, 1.095) is None
+def intent(chosen: Signal, spec: SymbolSpec = EURUSD, server_time: int = 1_767_600_000) -> Intent:
+    return intent_of(chosen, spec, volume=chosen.volume, epoch=3, clock=FixedClock(), server_time=server_time)
 
 
 def test_drift_is_positive_against_the_entry_for_both_sides() -> None:
@@ -71,37 +34,11 @@ def test_reward_to_risk_is_target_over_stop_distance() -> None:
     assert signal(sl=1.1).reward_to_risk is None
 
 
-@pytest.mark.parametrize(
-    ("side", "volume", "sl", "tp", "words"),
-    [
-        (Side.BUY, 0.5, 1.101, 1.11, "below the entry"),
-        (Side.SELL, 0.5, 1.099, 1.09, "above the entry"),
-        (Side.BUY, 0.5, 1.09, 1.099, "above the entry"),
-        (Side.SELL, 0.5, 1.11, 1.101, "below the entry"),
-        (Side.BUY, 0.5, 1.09995, 1.11, "no less than 10"),
-        (Side.BUY, 0.5, 1.09, 1.10005, "no less than 10"),
-        (Side.BUY, 0.005, 1.09, 1.11, "0.01"),
-        (Side.BUY, 500.0, 1.09, 1.11, "100"),
-        (Side.BUY, 0.015, 1.09, 1.11, "0.01"),
-    ],
-)
-def test_a_wrong_proposal_is_refused_by_the_rule_it_breaks(
-    side: Side, volume: float, sl: float, tp: float, words: str
-) -> None:
-    problem = proposal_problem(EURUSD, side, volume, 1.1, sl, tp)
-    assert problem is not None
-    assert words in problem
-
-
-def test_a_stop_exactly_at_the_least_distance_is_allowed() -> None:
-    assert proposal_problem(EURUSD, Side.BUY, 0.5, 1.1, 1.0999, 1.1001) is None
-
-
 @pytest.mark.parametrize(("side", "order_type", "price"), [(Side.BUY, 0, TICK.ask), (Side.SELL, 1, TICK.bid)])
 def test_an_opening_carries_stop_target_magic_and_comment(side: Side, order_type: int, price: float) -> None:
     chosen = signal(side)
-    intent = intent_of(chosen, EURUSD, TICK, epoch=3, clock=FixedClock())
-    request = opening_request(intent, EURUSD, TICK, 20)
+    made = intent(chosen)
+    request = opening_request(made, EURUSD, TICK, 20)
     assert request is not None
     assert (request["type"], request["price"]) == (order_type, price)
     assert (request["sl"], request["tp"]) == (chosen.sl, chosen.tp)
@@ -109,12 +46,12 @@ def test_an_opening_carries_stop_target_magic_and_comment(side: Side, order_type
     assert request["comment"] == "qd ABCDEFGH"
     assert len(request["comment"]) <= 26
     assert request["type_filling"] == 0
-    assert (intent.epoch, intent.server_time) == (3, TICK.time_msc // 1000)
+    assert (made.epoch, made.server_time) == (3, 1_767_600_000)
 
 
 def test_an_intent_comes_back_from_the_journal_as_it_went_in() -> None:
-    intent = intent_of(signal(), EURUSD, TICK, epoch=3, clock=FixedClock())
-    assert intent_from_json(intent_to_json(intent)) == intent
+    for made in (intent(signal()), intent(signal(type=EntryType.STOP, entry=1.2))):
+        assert intent_from_json(intent_to_json(made)) == made
 
 
 @pytest.mark.parametrize(("side", "order_type"), [(Side.BUY, 1), (Side.SELL, 0)])
@@ -125,8 +62,58 @@ def test_a_close_names_the_ticket_and_goes_the_other_way(side: Side, order_type:
 
 def test_without_a_filling_mode_nothing_is_opened() -> None:
     without = replace(EURUSD, filling_mode=0)
-    intent = intent_of(signal(), without, TICK, epoch=0, clock=FixedClock())
-    assert opening_request(intent, without, TICK, 20) is None
+    assert opening_request(intent(signal()), without, TICK, 20) is None
+    assert opening_request(intent(signal(type=EntryType.STOP, entry=1.2)), without, TICK, 20) is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "side", "order_type"),
+    [
+        (EntryType.LIMIT, Side.BUY, 2),
+        (EntryType.LIMIT, Side.SELL, 3),
+        (EntryType.STOP, Side.BUY, 4),
+        (EntryType.STOP, Side.SELL, 5),
+    ],
+)
+def test_an_order_that_waits_has_its_own_price_and_a_life_on_the_brokers_clock(
+    kind: EntryType, side: Side, order_type: int
+) -> None:
+    made = intent(signal(side, type=kind, entry=1.105004), server_time=1000)
+    request = opening_request(made, EURUSD, TICK, 20, order_seconds=59.2)
+    assert request is not None
+    assert (request["action"], request["type"], request["price"]) == (5, order_type, 1.105)
+    assert (request["type_time"], request["expiration"]) == (2, 1060)
+    assert "deviation" not in request
+
+
+@pytest.mark.parametrize(
+    ("kind", "execution", "mask", "filling"),
+    [
+        # MetaTrader 5 help, "Fill Policy": Return is for limit orders in market and exchange execution; a stop order
+        # becomes a market order; instant and request execution know Fill or Kill alone.
+        (EntryType.LIMIT, 2, 1, 2),
+        (EntryType.LIMIT, 3, 2, 2),
+        (EntryType.LIMIT, 1, 3, 0),
+        (EntryType.STOP, 2, 2, 1),
+        (EntryType.STOP, 2, 3, 0),
+        (EntryType.STOP, 3, 0, 2),
+        (EntryType.STOP, 0, 2, 0),
+    ],
+)
+def test_the_filling_of_an_order_that_waits(kind: EntryType, execution: int, mask: int, filling: int) -> None:
+    spec = replace(EURUSD, execution_mode=execution, filling_mode=mask)
+    request = opening_request(intent(signal(type=kind, entry=1.2)), spec, TICK, 20)
+    assert request is not None
+    assert request["type_filling"] == filling
+
+
+@pytest.mark.parametrize(("mode", "type_time"), [(15, 2), (1, 0), (2, 1), (3, 0)])
+def test_a_symbol_without_expiry_by_time_takes_the_next_best(mode: int, type_time: int) -> None:
+    spec = replace(EURUSD, expiration_mode=mode)
+    request = opening_request(intent(signal(type=EntryType.LIMIT, entry=1.0)), spec, TICK, 20, order_seconds=60)
+    assert request is not None
+    assert request["type_time"] == type_time
+    assert ("expiration" in request) == (type_time == 2)
 
 
 @pytest.mark.parametrize("spec", [None, replace(EURUSD, filling_mode=0)])
