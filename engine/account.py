@@ -151,6 +151,7 @@ class AccountEngine:
             cycling = group.create_task(self._cycle_forever(), name="guard cycle")
             housekeeping = group.create_task(self._housekeep(), name="housekeeping")
             watching = group.create_task(self._watch(), name="blindness")
+            comparing = group.create_task(self._compare(), name="reconciliation")
             await self.loop.start()
             if ready is not None:
                 await ready()
@@ -158,6 +159,7 @@ class AccountEngine:
             await self.loop.stop()
             housekeeping.cancel()
             watching.cancel()
+            comparing.cancel()
             cycling.cancel()
             if self._flattening is not None:
                 self._flattening.cancel()
@@ -218,10 +220,11 @@ class AccountEngine:
         try:
             await self.reconciler.adopt_interrupted()
             await self.reconciler.reconcile(connected=False)
+            self.reconciler.restore(values.get(Reconciler.KEY), await self._first_server_time())
+            await self.reconciler.look_at_deals()
         except JournalError as error:
             # A full disk blocks entries; it must not keep the guard and a flatten from going on.
             _log.error("%s", error)
-        self.reconciler.restore(values.get(Reconciler.KEY), await self._first_server_time())
         await self.specs.refresh_all(list(self.symbols()))
         self.modes.reconciled()
         if state.mode is EngineMode.FLATTENING:
@@ -283,24 +286,32 @@ class AccountEngine:
             self.cycle.watch_blindness()
 
     async def _housekeep(self) -> None:
+        while True:
+            try:
+                await self.book.expire_due()
+                await self._ask_strategy()
+            except (Refused, JournalError) as refusal:
+                # Refused: a signal moved on by itself. A failed journal is shown and blocks entries; guards go on.
+                _log.warning("%s", refusal)
+            await asyncio.sleep(HOUSEKEEPING_SECONDS)
+
+    async def _compare(self) -> None:
+        """Hold the journal against the broker: on every reconnect, when an order of ours changes, and all the time."""
         specs_due = reconcile_due = deals_due = 0.0
         was_connected = False
         while True:
             now = self.clock.monotonic()
+            connected = self.cycle.reading.validity is Validity.VALID
+            reconnected = connected and not was_connected
+            was_connected = connected
             try:
-                await self.book.expire_due()
-                connected = self.cycle.reading.validity is Validity.VALID
-                reconnected = connected and not was_connected
-                was_connected = connected
                 if now >= reconcile_due or reconnected or self._order_of_ours_changed():
                     reconcile_due = now + _RECONCILE_SECONDS
                     await self.reconciler.reconcile(connected=connected)
                 if connected and (now >= deals_due or reconnected):
                     deals_due = now + self.settings.loop.reconcile_seconds
                     await self.reconciler.look_at_deals()
-                await self._ask_strategy()
             except (Refused, JournalError) as refusal:
-                # Refused: a signal moved on by itself. A failed journal is shown and blocks entries; guards go on.
                 _log.warning("%s", refusal)
             missing = [name for name in self.symbols() if self.specs.known(name) is None]
             if now >= specs_due:

@@ -7,6 +7,7 @@ it did by events. It never closes positions when it stops, unless it is told to.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 from engine.approvals import Refused, SignalBook
 from engine.broker.base import BrokerError
@@ -92,10 +93,10 @@ class TradingLoop:
                 await self._until_woken()
 
     async def _until_woken(self) -> None:
-        try:
-            await asyncio.wait_for(self._wake.wait(), _LOOK_SECONDS)
-        except TimeoutError:
-            return
+        # Not wait_for: on Python 3.11 it can swallow a cancellation that comes together with the wake-up.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LOOK_SECONDS):
+                await self._wake.wait()
 
     async def run_batch(self) -> int:
         """Execute the oldest approved signals, at most a batch, and return how many were taken up."""

@@ -152,6 +152,11 @@ class PositionView(Wire):
     note: str = ""
     """What is being done about it, e.g. "closing, try 2: 10018 market closed"."""
 
+    @property
+    def foreign(self) -> bool:
+        """Whether it is somebody else's and watched only."""
+        return self.owner == "foreign"
+
 
 class OrderView(Wire):
     """One order that stands at the broker. `type` in words, as "buy limit"; `volume` is what is not filled yet."""

@@ -173,7 +173,7 @@ async def approved(desk: Desk, chance: random.Random) -> float:
     """Milliseconds from a durable approval to the answer to its order_send."""
     engine = desk.engine
     await hold(desk, 0, chance)
-    proposal = Proposal(SYMBOLS[0], Side.BUY, VOLUME, sl=PRICE - 0.01, tp=PRICE + 0.02, source="bench")
+    proposal = Proposal(SYMBOLS[0], Side.BUY, volume=VOLUME, sl=PRICE - 0.01, tp=PRICE + 0.02, source="bench")
     signal = await engine.proposals.take(proposal)
     await engine.book.approve(signal.id, signal.version, operator="bench", origin="bench")
     started = time.perf_counter()

@@ -179,7 +179,7 @@ def _position(
         magic=0 if foreign else 730_001,
         comment="manual" if foreign else "QD",
         opened_at=NOW - timedelta(minutes=ticket % 50),
-        foreign=foreign,
+        owner="foreign" if foreign else "ours",
     )
 
 

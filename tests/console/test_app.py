@@ -187,7 +187,7 @@ async def test_p_says_why_not_while_halted() -> None:
 
 
 async def test_flatten_asks_and_its_default_is_cancel() -> None:
-    engine = FakeEngine(snapshot(positions=[position(7), position(8, foreign=True)]))
+    engine = FakeEngine(snapshot(positions=[position(7), position(8, owner="foreign")]))
     app = console(engine)
     async with app.run_test(size=(80, 24)) as pilot:
         await connected(pilot)

@@ -67,7 +67,7 @@ def test_positions_keep_their_order_whatever_the_snapshots() -> None:
 
 
 def test_a_foreign_position_and_a_missing_stop_are_said_in_words() -> None:
-    view = live(positions=[position(1), position(2, foreign=True, sl=0.0, profit=-20.0)])
+    view = live(positions=[position(1), position(2, owner="foreign", sl=0.0, profit=-20.0)])
     assert "FOREIGN" in words([position_rows(view)[1].cells])
     assert words([position_total(view)]) == " 2 positions  -7.50 USD with swap  1 FOREIGN (not ours)  1 without a stop"
 

@@ -22,7 +22,7 @@ UNTOUCHED = (
     "tp",
     "magic",
     "comment",
-    "foreign",
+    "owner",
 )
 
 

@@ -138,7 +138,9 @@ def test_the_claim_is_refused_when_the_mode_has_changed_in_the_journal(tmp_path:
         signal = await engine.book.approve((await engine.proposals.take(made.buy())).id, 1, operator="t", origin="t")
         spec = await engine.specs.get("EURUSD")
         tick = engine.cycle.quotes["EURUSD"].tick
-        stale = intent_of(signal, spec, tick, epoch=engine.modes.epoch, clock=engine.clock)
+        stale = intent_of(
+            signal, spec, volume=0.5, epoch=engine.modes.epoch, clock=engine.clock, server_time=engine.server_time(tick)
+        )
         await engine.modes.block(EngineMode.PAUSED, "between approval and claim")
         with pytest.raises(Refused, match="not RUNNING"):
             await engine.book.claim(signal, stale)
@@ -158,7 +160,14 @@ def test_the_journal_itself_refuses_to_claim_what_has_expired(tmp_path: Path) ->
         await asyncio.sleep(3)
         spec, tick = engine.specs.known("EURUSD"), engine.cycle.quotes["EURUSD"].tick
         assert spec is not None
-        late = intent_of(approved, spec, tick, epoch=engine.modes.epoch, clock=engine.clock)
+        late = intent_of(
+            approved,
+            spec,
+            volume=0.5,
+            epoch=engine.modes.epoch,
+            clock=engine.clock,
+            server_time=engine.server_time(tick),
+        )
         with pytest.raises(Refused, match="had expired"):
             await engine.book.claim(approved, late)
 

@@ -164,7 +164,7 @@ def test_done_without_deals_is_not_believed(tmp_path: Path) -> None:
             await send_one(made)
             await made.until(lambda: made.engine.book.unresolved() and made.engine.clock.monotonic() > 3)
             await made.until(lambda: made.engine.book.unresolved()[0].state is SignalState.UNKNOWN)
-            assert "no deal of order 4711" in (await made.events("trade_unknown"))[0]["reason"]
+            assert "not all deals of order 4711" in (await made.events("trade_unknown"))[0]["reason"]
             assert made.engine.loop.trades_executed == 0
 
     run_virtual(run())

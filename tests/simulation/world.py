@@ -96,7 +96,9 @@ class World:
         assert result.accepted, result.message
         await self.until(lambda: len(self.engine.cycle.reading.positions or ()) > before)
 
-    def buy(self, symbol: str = "EURUSD", volume: float = 0.5, distance: float = 0.0050, **changes: Any) -> Proposal:
+    def buy(
+        self, symbol: str = "EURUSD", volume: float | None = 0.5, distance: float = 0.0050, **changes: Any
+    ) -> Proposal:
         """A proposal with its stop and target this far from the price now."""
         ask = self.engine.cycle.quotes[symbol].tick.ask
         values = {"sl": round(ask - distance, 5), "tp": round(ask + 2 * distance, 5), "source": "test", **changes}

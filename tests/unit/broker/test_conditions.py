@@ -26,6 +26,8 @@ SPEC = SymbolSpec(
     execution_mode=Execution.MARKET,
     filling_mode=3,
     trade_mode=4,
+    order_mode=127,
+    expiration_mode=15,
     currency_profit="USD",
 )
 

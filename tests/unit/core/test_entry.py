@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -64,7 +65,7 @@ def test_a_sound_signal_is_proposed_and_sent(side: Side) -> None:
         ({"type": EntryType.STOP, "entry": 1.10015}, "at least 10 points above 1.1001"),
     ],
 )
-def test_a_wrong_proposal_is_refused_by_the_rule_it_breaks(changes: dict[str, object], words: str) -> None:
+def test_a_wrong_proposal_is_refused_by_the_rule_it_breaks(changes: dict[str, Any], words: str) -> None:
     assert words in proposed(signal(**changes))
 
 
@@ -80,7 +81,7 @@ def test_a_wrong_proposal_is_refused_by_the_rule_it_breaks(changes: dict[str, ob
         ({"type": EntryType.STOP, "entry": 1.1002}, {}),
     ],
 )
-def test_a_proposal_exactly_at_a_limit_is_taken(changes: dict[str, object], rules: dict[str, object]) -> None:
+def test_a_proposal_exactly_at_a_limit_is_taken(changes: dict[str, Any], rules: dict[str, Any]) -> None:
     assert proposed(signal(**changes), EntrySettings.model_validate(rules)) == ""
 
 
