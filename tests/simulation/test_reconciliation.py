@@ -210,7 +210,7 @@ def test_an_adopted_position_is_the_engines_own_and_alarmed_when_it_has_no_stop(
 
 def test_foreign_positions_cannot_be_ignored_beside_a_guard_of_the_accounts_equity() -> None:
     with pytest.raises(ValueError, match="refused while the drawdown guard measures"):
-        Settings(account={"foreign": "ignore"})  # type: ignore[arg-type]  # as a profile says it
+        Settings(account={"foreign": "ignore"})
 
 
 def test_the_brokers_rules_of_an_entry_are_asked_again_at_an_approval(tmp_path: Path) -> None:
@@ -232,7 +232,6 @@ def test_a_volume_by_risk_shrinks_with_the_equity_and_never_grows(tmp_path: Path
         async with world(tmp_path) as made:
             signal = await made.engine.proposals.take(made.buy(distance=0.0050, volume=None, risk_percent=1.0))
             assert signal.volume == 0.2
-            made.engine.believed_equity = lambda: 5_000.0  # type: ignore[method-assign]
             made.engine.executor._equity = lambda: 5_000.0
             assert (await made.approve(signal)).accepted
             [executed] = await told(made, 1, "trade_executed")

@@ -11,6 +11,7 @@ from engine.approvals import Refused
 from engine.broker.base import Side
 from engine.control import messages as wire
 from engine.intake.proposals import Proposal
+from engine.paper.market import instrument
 from engine.paper.terminal import PaperTerminal, TerminalConfig
 from engine.signals import EntryType, Signal, SignalState
 from engine.state import EngineMode
@@ -34,11 +35,11 @@ def order(made: World, away: float, kind: EntryType = EntryType.LIMIT, **changes
     return Proposal(symbol="EURUSD", side=Side.BUY, source="test", type=kind, **values)
 
 
-def terminal_without_levels(seed: int = 3) -> PaperTerminal:
-    terminal = PaperTerminal.open(TerminalConfig(seed=seed))
-    for name, instrument in terminal.market.instruments.items():
-        terminal.market.instruments[name] = replace(instrument, stops_level=0)
-    return terminal
+def terminal_without_levels(**conditions: Any) -> PaperTerminal:
+    """A terminal whose symbols take orders and stops at any distance."""
+    return PaperTerminal.open(
+        TerminalConfig(seed=3, instruments=lambda name: replace(instrument(name), stops_level=0, **conditions))
+    )
 
 
 async def placed(made: World, proposal: Proposal) -> Signal:
@@ -140,10 +141,7 @@ def test_an_operator_cancels_a_standing_order_at_the_version_that_was_seen(tmp_p
 @pytest.mark.parametrize("by_broker", [True, False])
 def test_an_order_ends_at_its_time_whether_or_not_the_broker_ends_it(tmp_path: Path, by_broker: bool) -> None:
     async def run() -> None:
-        terminal = terminal_without_levels()
-        if not by_broker:
-            instrument = terminal.market.instruments["EURUSD"]
-            terminal.market.instruments["EURUSD"] = replace(instrument, expiration_mode=1)
+        terminal = terminal_without_levels(**({} if by_broker else {"expiration_mode": 1}))
         async with world(tmp_path, terminal=terminal) as made:
             await placed(made, order(made, FAR, order_seconds=30.0))
             await asyncio.sleep(25)
