@@ -14,7 +14,7 @@ from engine.clock import SystemClock
 from engine.config import SettingsError, state_folder
 from engine.control.address import control_address
 from engine.control.client import AnswerLost, ControlClient, ControlError, EngineUnreachable
-from engine.control.messages import Action, Approve, CommandResult, FlattenView, Reject, SignalView, Snapshot
+from engine.control.messages import Action, Approve, Cancel, CommandResult, FlattenView, Reject, SignalView, Snapshot
 from engine.control.messages import Flatten as FlattenAction
 
 if TYPE_CHECKING:
@@ -80,9 +80,13 @@ async def add_signal(client: ControlClient, action: Action) -> int:
 
 
 async def decide(
-    client: ControlClient, kind: type[Approve] | type[Reject], name: str, version: int | None, reason: str
+    client: ControlClient,
+    kind: type[Approve] | type[Reject] | type[Cancel],
+    name: str,
+    version: int | None,
+    reason: str,
 ) -> int:
-    """Approve or reject a signal. Without a version the present one is read, printed and sent."""
+    """Approve or reject a signal, or cancel its order. Without a version the present one is read, printed and sent."""
     if version is None:
         signal = _named((await client.snapshot()).signals, name)
         if signal is None:

@@ -42,6 +42,14 @@ class Side(StrEnum):
     SELL = "sell"
 
 
+class OrderType(StrEnum):
+    """How a position is opened."""
+
+    MARKET = "market"
+    LIMIT = "limit"
+    STOP = "stop"
+
+
 def main() -> None:
     """Run the command line and exit with its code."""
     app()
@@ -110,6 +118,22 @@ def _positions(context: typer.Context, as_json: AsJson = False) -> None:
     _perform(context, _task)
 
 
+@app.command("orders")
+def _orders(context: typer.Context, as_json: AsJson = False) -> None:
+    """List the orders that stand at the broker, whoever placed them."""
+    from console import output
+
+    async def _task(client: Any) -> int:
+        orders = (await client.snapshot()).orders
+        if as_json:
+            output.say_json([order.model_dump(mode="json") for order in orders])
+        else:
+            output.say(output.orders_text(orders))
+        return 0
+
+    _perform(context, _task)
+
+
 @app.command("signals")
 def _signals(context: typer.Context, as_json: AsJson = False) -> None:
     """List the signals that wait for approval or are under way."""
@@ -131,14 +155,26 @@ def _signal_add(
     context: typer.Context,
     symbol: Annotated[str, typer.Option(help="The symbol, as the broker writes it.")],
     side: Annotated[Side, typer.Option(help="The direction.")],
-    volume: Annotated[float, typer.Option(help="Lots.")],
-    sl: Annotated[float, typer.Option(help="Price of the stop loss.")],
-    tp: Annotated[float, typer.Option(help="Price of the take profit.")],
-    entry: Annotated[float | None, typer.Option(help="Reference price for drift; default: the price now.")] = None,
+    volume: Annotated[float | None, typer.Option(help="Lots; or say --risk.")] = None,
+    risk: Annotated[
+        float | None, typer.Option(help="Percent of the equity that the stop may cost; the volume follows.")
+    ] = None,
+    kind: Annotated[OrderType, typer.Option("--type", help="At market, or an order that waits.")] = OrderType.MARKET,
+    sl: Annotated[float | None, typer.Option(help="Price of the stop loss.")] = None,
+    tp: Annotated[float | None, typer.Option(help="Price of the take profit.")] = None,
+    entry: Annotated[
+        float | None,
+        typer.Option(
+            help="Price of a limit or stop order; at market the reference for drift (default: the price now)."
+        ),
+    ] = None,
+    good_for: Annotated[
+        float | None, typer.Option(help="Seconds a limit or stop order stands; default: as the profile says.")
+    ] = None,
     expires: Annotated[float, typer.Option(help="Seconds until it expires.")] = 300.0,
     note: Annotated[str, typer.Option(help="A note for who approves it.")] = "",
 ) -> None:
-    """Propose a trade at market and print the new signal's id. It waits for approval."""
+    """Propose a trade and print the new signal's id. It waits for approval."""
     from console import calls
     from engine.control.messages import AddSignal
 
@@ -147,6 +183,9 @@ def _signal_add(
         symbol=symbol,
         side=str(side),
         volume=volume,
+        risk_percent=risk,
+        type=str(kind),
+        order_seconds=good_for,
         sl=sl,
         tp=tp,
         entry=entry,
@@ -175,6 +214,17 @@ def _reject(context: typer.Context, named: NamedSignal, reason: Reason = "") -> 
     name, version = _signal_and_version(named)
     checked = _checked_reason(reason)
     _perform(context, lambda client: calls.decide(client, Reject, name, version, checked))
+
+
+@app.command("cancel")
+def _cancel(context: typer.Context, named: NamedSignal, reason: Reason = "") -> None:
+    """Take a signal's limit or stop order out at the broker. Works in every mode."""
+    from console import calls
+    from engine.control.messages import Cancel
+
+    name, version = _signal_and_version(named)
+    checked = _checked_reason(reason)
+    _perform(context, lambda client: calls.decide(client, Cancel, name, version, checked))
 
 
 @app.command("pause")
@@ -318,7 +368,8 @@ def _checked(model: type[Any], **values: Any) -> Any:
     except ValidationError as error:
         fault = error.errors(include_url=False)[0]
         field = ".".join(str(part) for part in fault["loc"])
-        option = {"expires_seconds": "expires"}.get(field, field)
+        renamed = {"expires_seconds": "expires", "risk_percent": "risk", "order_seconds": "good-for"}
+        option = renamed.get(field, field)
         raise typer.BadParameter(
             f"found {fault['input']!r}, expected: {fault['msg']}", param_hint=f"--{option}"
         ) from None

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 NOT_CONNECTED = "not sent: the engine is not connected"
 REJECTED = "rejected by the operator"
+CANCELLED = "cancelled by the operator"
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +164,28 @@ class Reject(_Decide):
             await app.decide(RejectAction(signal=row.subject, version=row.version), row, REJECTED)
 
 
+class CancelOrder(_Decide):
+    """Take the selected signal's limit or stop order out at the broker. Works in every mode."""
+
+    name, key, title = "cancel", "c", "Cancel order"
+    states = ("WORKING",)
+
+    def here(self, context: Context) -> bool:
+        return super().here(context) and context.row is not None and context.row.state == "WORKING"
+
+    def unavailable(self, context: Context) -> str | None:
+        row = context.row
+        if context.screen == "approvals" and row is not None and row.state not in self.states:
+            return f"{row.subject} is {row.state}: it has no order at the broker"
+        return super().unavailable(context)
+
+    async def run(self, app: "Console", context: Context) -> None:
+        from engine.control.messages import Cancel
+
+        if row := context.row:
+            await app.decide(Cancel(signal=row.subject, version=row.version), row, CANCELLED)
+
+
 class PauseOrResume(Command):
     """Pause blocks new entries and nothing else; resume lets them through again."""
 
@@ -289,6 +312,7 @@ COMMANDS: tuple[Command, ...] = (
     ShowEvents(),
     Approve(),
     Reject(),
+    CancelOrder(),
     PauseOrResume(),
     FlattenAll(),
     FilterRows(),

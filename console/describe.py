@@ -159,12 +159,23 @@ def signal_detail(signal: "SignalView", snapshot: "Snapshot", width: int, age: f
     """What approving this signal would do, and who proposes it."""
     account, drawdown = snapshot.account, snapshot.drawdown
     digits, currency = (account.currency_digits, plain(account.currency, 8)) if account else (2, "")
+    how = (
+        "at market"
+        if signal.order_type == "market"
+        else f"{signal.order_type} {fmt.price(signal.entry, signal.digits)}"
+    )
     order = (
-        f"{signal.side.upper()} {fmt.volume(signal.volume)} {plain(signal.symbol, 12)} at market, "
+        f"{signal.side.upper()} {fmt.volume(signal.volume)} {plain(signal.symbol, 12)} {how}, "
         f"stop {fmt.price(signal.sl, signal.digits)}, target {fmt.price(signal.tp, signal.digits)}"
     )
     verb = "Approve sends" if signal.state == "PENDING" else plain(signal.state, 12)
     said: list[tuple[str, Tone]] = [(f"{verb}: {order}", "strong")]
+    if signal.problem:
+        said.append((f"Not to be sent now: {plain(signal.problem)}.", "warn"))
+    if signal.order and signal.state == "WORKING":
+        said.append((f"Order {signal.order} stands at the broker; c cancels it.", ""))
+    if signal.risk_percent is not None:
+        said.append((f"Sized for {fmt.limit(signal.risk_percent)} of the equity at the stop; it only shrinks.", ""))
     risk = signal.money_at_risk
     if risk is None:
         said.append(("Money at risk is not known.", "warn"))
@@ -260,9 +271,18 @@ def event_tone(event_type: str) -> Tone:
         "guard_error",
         "reading_blind",
         "flatten_deferred",
+        "deal_unexplained",
     ):
         return "alarm"
-    if event_type in ("trade_failed", "signal_blocked", "gateway_lost", "guard_warn", "loop_error", "flatten_started"):
+    if event_type in (
+        "trade_failed",
+        "signal_blocked",
+        "gateway_lost",
+        "guard_warn",
+        "loop_error",
+        "flatten_started",
+        "stop_changed",
+    ):
         return "warn"
     if event_type in ("trade_executed", "flatten_finished", "guard_cleared", "reading_restored"):
         return "good"

@@ -14,7 +14,7 @@ from console import format as fmt
 from engine.text import plain
 
 if TYPE_CHECKING:
-    from engine.control.messages import EventView, FlattenView, PositionView, SignalView, Snapshot
+    from engine.control.messages import EventView, FlattenView, OrderView, PositionView, SignalView, Snapshot
 
 _MT5_POSITION_FIELDS = {
     "ticket",
@@ -95,6 +95,7 @@ def status_text(snapshot: "Snapshot") -> str:
             )
         )
     rows.append(("positions", str(len(snapshot.positions))))
+    rows.append(("orders", str(len(snapshot.orders))))
     rows.append(("pending", _count(_pending(snapshot), "signal")))
     linked = "connected" if snapshot.gateway.connected else "NOT CONNECTED"
     rows.append(("gateway", f"{linked}  {_count(snapshot.gateway.restarts, 'restart')}"))
@@ -139,6 +140,30 @@ def positions_text(positions: "Sequence[PositionView]") -> str:
     return _aligned([head, *rows])
 
 
+def orders_text(orders: "Sequence[OrderView]") -> str:
+    """Standing orders, one a line."""
+    if not orders:
+        return "no standing orders"
+    head = ("order", "symbol", "type", "volume", "price", "stop", "target", "placed", "owner", "signal", "comment")
+    rows = [
+        (
+            str(order.ticket),
+            plain(order.symbol),
+            plain(order.type),
+            fmt.volume(order.volume),
+            fmt.price(order.price, order.digits),
+            fmt.price(order.sl, order.digits),
+            fmt.price(order.tp, order.digits),
+            fmt.stamp(order.placed_at),
+            order.owner,
+            plain(order.signal),
+            plain(order.comment),
+        )
+        for order in orders
+    ]
+    return _aligned([head, *rows])
+
+
 def signals_text(signals: "Sequence[SignalView]") -> str:
     """Signals, one a line: pending ones first."""
     if not signals:
@@ -148,7 +173,7 @@ def signals_text(signals: "Sequence[SignalView]") -> str:
         (
             f"{plain(signal.id)}@{signal.version}",
             plain(signal.state),
-            signal.side,
+            signal.side if signal.order_type == "market" else f"{signal.side} {signal.order_type}",
             fmt.volume(signal.volume),
             plain(signal.symbol),
             fmt.price(signal.entry, signal.digits),

@@ -157,13 +157,16 @@ def approval_rows(view: View, contains: str = "") -> list[Row]:
     ]
 
 
+_KINDS = {"market": "", "limit": " limit", "stop": " stop"}
+
+
 def _approval_row(signal: "SignalView", money_digits: int, age: float) -> Row:
     waits = signal.state == "PENDING"
     left = signal.seconds_left - age
     tone: Tone = "" if waits else "dim"
     cells = (
         Piece(plain(signal.symbol, 12), "strong" if waits else "dim"),
-        Piece(signal.side.upper(), tone),
+        Piece(f"{signal.side.upper()}{_KINDS[signal.order_type]}", tone),
         Piece(fmt.volume(signal.volume), tone),
         Piece(fmt.price(signal.entry, signal.digits), tone),
         Piece(fmt.price(signal.sl, signal.digits), tone),
@@ -205,7 +208,7 @@ def _position_row(position: "PositionView", money_digits: int) -> Row:
         Piece(fmt.signed(position.profit, money_digits), tone_of(position.profit)),
         Piece(fmt.price(position.sl, position.digits), "" if position.sl else "warn"),
         Piece(fmt.price(position.tp, position.digits)),
-        Piece("FOREIGN" if position.foreign else "ours", "warn" if position.foreign else "dim"),
+        Piece("FOREIGN" if position.foreign else position.owner, "warn" if position.foreign else "dim"),
         Piece(fmt.signed(position.swap, money_digits), tone_of(position.swap)),
         Piece(fmt.stamp(position.opened_at), "dim"),
         Piece(plain(about, 60), "warn" if position.note else "dim"),
@@ -221,7 +224,7 @@ def _holds(contains: str, *texts: str) -> bool:
 def position_total(view: View) -> Line:
     """The line under the positions: how many, how much, whose."""
     snapshot = view.snapshot
-    if snapshot is None or not snapshot.positions:
+    if snapshot is None or not (snapshot.positions or snapshot.orders):
         return ()
     digits = snapshot.account.currency_digits if snapshot.account else 2
     currency = plain(snapshot.account.currency, 8) if snapshot.account else ""
@@ -236,6 +239,11 @@ def position_total(view: View) -> Line:
     if foreign:
         line.append(Piece(f"  {foreign} FOREIGN (not ours)", "warn"))
     unprotected = sum(not position.sl for position in snapshot.positions)
+    if snapshot.orders:
+        others = sum(order.owner == "foreign" for order in snapshot.orders)
+        whose = f", {others} FOREIGN" if others else ""
+        stand = "order stands" if len(snapshot.orders) == 1 else "orders stand"
+        line.append(Piece(f"  {len(snapshot.orders)} {stand} at the broker{whose}", "warn" if others else ""))
     if unprotected:
         line.append(Piece(f"  {unprotected} without a stop", "warn"))
     if view.stale:
