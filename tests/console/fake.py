@@ -21,6 +21,7 @@ from engine.control.messages import (
     EventMatches,
     EventsPage,
     EventView,
+    OrderView,
     PositionView,
     SignalView,
     Snapshot,
@@ -86,6 +87,23 @@ def position(ticket: int, profit: float = 12.5, **over: Any) -> PositionView:
         "opened_at": NOW,
     }
     return PositionView.model_validate({**values, **over})
+
+
+def order(ticket: int, **over: Any) -> OrderView:
+    """A buy limit of 0.10 EURUSD that stands."""
+    values: dict[str, Any] = {
+        "ticket": ticket,
+        "symbol": "EURUSD",
+        "digits": 5,
+        "type": "buy limit",
+        "volume": 0.1,
+        "price": 1.07,
+        "sl": 1.06,
+        "tp": 1.09,
+        "comment": "",
+        "placed_at": NOW,
+    }
+    return OrderView(**{**values, **over})
 
 
 def snapshot(**over: Any) -> Snapshot:

@@ -3,9 +3,13 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
+from click.testing import Result
+from typer.testing import CliRunner
 
+from console import cli
 from engine.control.address import control_address
 from engine.control.server import ControlServer
 from tests.unit.control.fake import FakeEngine
@@ -44,3 +48,15 @@ def engine(state: Path) -> Iterator[FakeEngine]:
     served = FakeEngine()
     with serving(served, state):
         yield served
+
+
+Run = Any
+"""Runs the command line in this process with these arguments, and returns its result."""
+
+
+@pytest.fixture
+def run(state: Path) -> Run:
+    def _run(*arguments: str, **options: Any) -> Result:
+        return CliRunner().invoke(cli.app, list(arguments), **options)
+
+    return _run

@@ -12,12 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner, Result
 
-from console import calls, cli
+from console import calls
 from engine.control.client import ControlClient
 from engine.control.messages import AddSignal, Approve, Flatten, Pause, Reject, Reset, Resume, Stop
-from tests.unit.console.conftest import serving
+from tests.unit.console.conftest import Run, serving
 from tests.unit.control.fake import START, FakeEngine, flatten, position
 from tests.unit.control.fake import signal as proposed
 
@@ -31,6 +30,8 @@ COMMANDS_THAT_NEED_AN_ENGINE = [
     ["status", "--json"],
     ["positions"],
     ["signals"],
+    ["orders"],
+    ["cancel", "K3V9X2QD"],
     ["signal", "add", "--symbol", "EURUSD", "--side", "buy", "--volume", "0.1", "--sl", "1", "--tp", "2"],
     ["approve", "K3V9X2QD"],
     ["approve", "K3V9X2QD@1"],
@@ -43,15 +44,6 @@ COMMANDS_THAT_NEED_AN_ENGINE = [
     ["events", "--follow"],
     ["stop"],
 ]
-Run = Any
-
-
-@pytest.fixture
-def run(state: Path) -> Run:
-    def _run(*arguments: str, **options: Any) -> Result:
-        return CliRunner().invoke(cli.app, list(arguments), **options)
-
-    return _run
 
 
 def _spawn(*arguments: str, **options: Any) -> subprocess.Popen[str]:

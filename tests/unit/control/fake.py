@@ -19,6 +19,7 @@ from engine.control.messages import (
     FlattenView,
     GatewayView,
     MarketView,
+    OrderView,
     PositionView,
     ReadingView,
     SignalView,
@@ -98,6 +99,7 @@ class FakeEngine:
     def __init__(self) -> None:
         self.log: list[EventView] = []
         self.positions: list[PositionView] = []
+        self.orders: list[OrderView] = []
         self.signals: list[SignalView] = []
         self.flatten: FlattenView | None = None
         self.mode = "RUNNING"
@@ -172,6 +174,7 @@ class FakeEngine:
             gateway=gateway,
             markets=[MarketView(symbol="EURUSD", digits=5, bid=1.08, ask=1.0801, time=START, age_seconds=0.2)],
             positions=self.positions,
+            orders=self.orders,
             signals=self.signals,
             flatten=self.flatten,
         )
