@@ -61,7 +61,7 @@ class Dealing:
             case MarketDeal(order, _, _, price):
                 return self._deal(order, price)
             case Standing(order):
-                self._working.placed(order)
+                self._working.stand(order)
                 return Execution(*done, order=order.ticket, volume=order.volume_current)
             case Removal(order):
                 self._working.cancel(order)

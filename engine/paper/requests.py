@@ -204,12 +204,18 @@ def stops_problem(
 
 
 def pending_price_problem(instrument: Instrument, quote: Quote, request: TradeRequest) -> Refusal | None:
-    """Judge where a pending order waits: on the right side of the market, the stops level away from it."""
+    """Judge where a pending order waits: on the right side of the market, the stops level away from it.
+
+    MetaTrader 5 help, "Pending order".
+    """
     kind, price = request.type, request.price
     market = quote.ask if kind in BUYS else quote.bid
     below = kind in (BUY_LIMIT, SELL_STOP, SELL_STOP_LIMIT)
     if not on_tick(instrument, price):
         return refusal("INVALID_PRICE")
+    if kind in LIMITS and instrument.execution_mode == mk.EXECUTION_EXCHANGE:
+        # Not verified there: what the market has passed is filled at once, no worse than at its price.
+        return None
     distance = (market - price) if below else (price - market)
     if instrument.points(distance) < max(1, instrument.stops_level):
         return refusal("INVALID_PRICE")

@@ -92,18 +92,22 @@ class Working:
             return
         if order.type in rq.STOP_LIMITS:
             limit = rq.BUY_LIMIT if order.type == rq.BUY_STOP_LIMIT else rq.SELL_LIMIT
-            stands = order._replace(type=limit, price_open=order.price_stoplimit, price_stoplimit=0.0)
-            at_once = price <= stands.price_open if limit == rq.BUY_LIMIT else price >= stands.price_open
-            if at_once and order.type_filling == rq.BOC:
-                # Book or cancel: it must not take what others offer.
-                self._end(order, STATE_CANCELED)
-            else:
-                self._holdings.put_order(stands)
+            self.stand(order._replace(type=limit, price_open=order.price_stoplimit, price_stoplimit=0.0))
             return
         execution = self._holdings.instruments[order.symbol].execution_mode
         if order.type in rq.LIMITS and execution in (EXECUTION_REQUEST, EXECUTION_INSTANT):
             price = order.price_open
         self.fill(order, price)
+
+    def stand(self, order: Order) -> None:
+        """Let a pending order wait for its price from now on."""
+        if order.type_filling == rq.BOC and order.type in rq.LIMITS:
+            price = self._holdings.price_for(order.type, order.symbol)
+            if price <= order.price_open if order.type == rq.BUY_LIMIT else price >= order.price_open:
+                # Book or cancel: it must not take what others offer.
+                self._end(order, STATE_CANCELED)
+                return
+        self._holdings.put_order(order)
 
     def cancel(self, order: Order) -> None:
         """Take a standing order out as its owner wishes."""

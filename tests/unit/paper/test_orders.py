@@ -310,6 +310,16 @@ def test_closing_what_is_more_than_there_or_gone() -> None:
     assert name(desk.close(position)) == "POSITION_CLOSED"
 
 
+def test_order_that_is_partly_filled_stays_so_when_it_is_modified() -> None:
+    desk = opened(depth=0.4)
+    ticket = desk.pend(rq.BUY_LIMIT, 1.099, 1.0).order
+    desk.quote(1.0989, 1.099)
+    desk.quote(1.1, 1.1001)
+    assert name(desk.send(rq.ACTION_MODIFY, order=ticket, price=1.098)) == "DONE"
+    (order,) = desk.orders
+    assert (order.state, order.volume_current, order.price_open) == (STATE_PARTIAL, 0.6, 1.098)
+
+
 def test_near_the_price_nothing_is_touched() -> None:
     desk = opened(freeze_level=30, stops_level=0)
     desk.deal("buy", 0.1, sl=1.09975)
@@ -546,6 +556,23 @@ def test_closing_that_is_late_closes_no_more_than_what_is_left() -> None:
     assert desk.deals[-1].volume == 0.6
 
 
+@pytest.mark.parametrize("execution", range(4))
+def test_limit_beyond_the_market_is_filled_on_an_exchange_no_worse_than_its_price(execution: int) -> None:
+    # metatrader5.com/en/terminal/help/trading/general_concept, "Pending order": in exchange execution the price of a
+    # limit order is not verified; it triggers almost immediately, and is executed at no worse a price.
+    for kind, price, better in ((rq.BUY_LIMIT, 1.2, 1.10020), (rq.SELL_LIMIT, 1.0, 1.10010)):
+        desk = opened(execution_mode=execution)
+        done = desk.pend(kind, price, 0.1)
+        if execution != mk.EXECUTION_EXCHANGE:
+            assert name(done) == "INVALID_PRICE"
+            continue
+        assert name(done) == "DONE"
+        desk.quote(1.10010, 1.10020)
+        assert (desk.position.price_open, desk.orders) == (better, [])
+        assert name(desk.pend(rq.BUY_STOP, 1.0, 0.1)) == "INVALID_PRICE"
+        assert name(desk.pend(kind, 1.2000001, 0.1)) == "INVALID_PRICE"
+
+
 def test_book_or_cancel_rests_or_goes() -> None:
     exchange: dict[str, Any] = {"execution_mode": mk.EXECUTION_EXCHANGE, "filling_mode": 7}
     desk = opened(depth=0.4, **exchange)
@@ -558,6 +585,10 @@ def test_book_or_cancel_rests_or_goes() -> None:
     desk.quote(1.0989, 1.099)
     assert (desk.position.volume, desk.orders[0].state, desk.orders[0].volume_current) == (0.4, STATE_PARTIAL, 0.6)
     assert desk.position.ticket == resting.ticket
+    for kind, price in ((rq.BUY_LIMIT, 1.2), (rq.SELL_LIMIT, 1.0)):
+        crossing = opened(**exchange)
+        assert name(crossing.pend(kind, price, 0.1, type_filling=rq.BOC)) == "DONE"
+        assert (crossing.orders, crossing.account.books.history.orders[-1].state) == ([], STATE_CANCELED)
     level = opened(stops_level=0, **exchange)
     level.pend(rq.BUY_STOP_LIMIT, 1.101, 1.0, stoplimit=1.101, type_filling=rq.BOC)
     level.quote(1.1009, 1.101)
