@@ -317,6 +317,32 @@ def test_another_program_refills() -> None:
     assert hits(terminal) == [4]
 
 
+def test_refills_that_nobody_looked_at_have_happened_all_the_same() -> None:
+    refill = {"kind": "refill", "symbol": "EURUSD", "side": "sell", "volume": 0.2, "every": 2.0}
+    terminal, client = begin(refill)
+    terminal.advance_to(106.5)
+    assert client.positions_total() == 4
+
+
+def test_fault_that_was_ended_before_its_time_does_not_begin() -> None:
+    terminal, client = begin({"kind": "cash", "amount": 5.0, "at": 2.0}, {"kind": "closed", "at": 2.0})
+    for number in (1, 2):
+        assert terminal.faults.end(number)
+    terminal.advance_to(103.0)
+    assert client.account_info().balance == 10_000.0
+    assert client.order_send(deal("buy", 0.1)).retcode == mt5.TRADE_RETCODE_DONE
+    assert hits(terminal) == [0, 0]
+
+
+def test_only_the_named_symbol_s_ticks_freeze() -> None:
+    pound = ("GBPUSD", 1.3, 1.3002)
+    quotes = (FLAT, pound, FALL, ("GBPUSD", 1.2, 1.2002), FLAT)
+    terminal, client = begin({"kind": "freeze", "symbol": "EURUSD"}, quotes=quotes)
+    for _ in range(2):
+        terminal.step()
+    assert [client.symbol_info_tick(symbol).bid for symbol in ("EURUSD", "GBPUSD")] == [1.1, 1.2]
+
+
 def test_refill_that_the_broker_refuses_is_no_effect() -> None:
     refill = {"kind": "refill", "symbol": "EURUSD", "side": "sell", "volume": 0.2, "every": 2.0}
     terminal, client = begin({"kind": "closed", "seconds": 3.0}, refill)

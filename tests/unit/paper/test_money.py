@@ -53,6 +53,16 @@ def test_margin_and_profit_are_in_the_account_s_currency(
     assert desk.account.valuation.digits == (0 if currency == "JPY" else 2)
 
 
+def test_trade_is_converted_at_its_own_price_whatever_else_is_quoted() -> None:
+    rates = {"USDJPY.other": 100.0, "USDJPY": 150.0}
+    desk = Desk(*rates, balance=1e6)
+    for symbol, rate in rates.items():
+        desk.quote(rate, symbol=symbol)
+    desk.deal("buy", 1.0, symbol="USDJPY")
+    desk.quote(151.0, symbol="USDJPY")
+    assert desk.account.totals().profit == round(100_000 / 151.0, 2)
+
+
 def test_margin_rate_is_that_of_the_opening() -> None:
     desk = desk_in("USD", "EURUSD")
     desk.deal("buy", 1.0)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from engine.paper.client import PaperClient
-from engine.paper.conditions import Conditions
+from engine.paper.conditions import HEDGING, NETTING, Conditions
 from engine.paper.market import MarketError
 from engine.paper.store import StateError, StateStore
 from engine.paper.terminal import SAVE_SECONDS, PaperTerminal, TerminalConfig, account_login
@@ -180,6 +180,11 @@ def snapshot(client: PaperClient) -> list[Any]:
         client.history_deals_get(0, 2**33),
         client.history_orders_get(0, 2**33),
     ]
+
+
+def test_hedging_and_netting_accounts_are_two() -> None:
+    logins = {trade([FLAT, FLAT], Conditions(margin_mode=mode))[0].login for mode in (HEDGING, NETTING)}
+    assert len(logins) == 2
 
 
 def test_restart_goes_on_bit_for_bit(tmp_path: Path) -> None:
