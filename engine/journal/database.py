@@ -48,7 +48,6 @@ def _create_private(path: Path) -> None:
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
     if os.name == "posix":
         path.chmod(0o600)
-        sync_folder(path.parent)
 
 
 def sync_folder(folder: Path) -> None:
@@ -79,6 +78,7 @@ def open_writer(path: Path) -> sqlite3.Connection:
         if sys.platform == "darwin":
             _set(connection, "fullfsync", "1", 1)
             _set(connection, "checkpoint_fullfsync", "1", 1)
+        sync_folder(path.parent)  # the names of the file and of its log; SQLite ignores an error of its own attempt
     except BaseException:
         connection.close()
         raise

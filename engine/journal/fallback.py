@@ -1,7 +1,8 @@
 """The fallback file: what lowered risk while the journal was too slow or broken, kept until the next start.
 
 In: groups of drafts with an id each. Out: the same groups, for the store to merge by id, exactly once. A line is a
-SHA-256, a space and JSON, so that a line torn by a crash is known as damaged and never taken for a record.
+SHA-256, a space and JSON, so that a line torn by a crash is known as damaged and never taken for a record. Each starts
+with its newline: one that follows a torn line is not torn with it.
 """
 
 import hashlib
@@ -22,6 +23,16 @@ class FallbackGroup:
     id: str
     drafts: tuple[Prepared, ...]
 
+    @classmethod
+    def of(cls, opened_at: int, number: int, drafts: tuple[Prepared, ...]) -> "FallbackGroup":
+        """The `number`-th urgent group of a run that began after event `opened_at`."""
+        return cls(f"{opened_at}-{number}", drafts)
+
+    @property
+    def number(self) -> int:
+        """Its place among the urgent groups of its run."""
+        return int(self.id.rpartition("-")[2])
+
     def plain(self) -> list[list[str]]:
         """The drafts as texts: time, type, loop id, account and metadata of each."""
         return [
@@ -39,15 +50,13 @@ class Fallback:
     def write(self, group: FallbackGroup) -> None:
         """Add a group, durable on return. Raises OSError."""
         body = canonical({"id": group.id, "drafts": group.plain()}).encode()
-        line = hashlib.sha256(body).hexdigest().encode() + b" " + body + b"\n"
-        is_new = not self._path.exists()
+        line = b"\n" + hashlib.sha256(body).hexdigest().encode() + b" " + body
         descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0), 0o600)
         with os.fdopen(descriptor, "wb") as file:
             file.write(line)
             file.flush()
             os.fsync(file.fileno())
-        if is_new:
-            sync_folder(self._path.parent)
+        sync_folder(self._path.parent)
 
     def read(self) -> tuple[Sequence[FallbackGroup], int]:
         """The groups in the order they were written, and the number of lines that cannot be used."""

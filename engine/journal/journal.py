@@ -88,6 +88,7 @@ class Journal:
         self._writer = (Writer if self._threaded else InlineWriter)(self._store, self._deliver)
         self._writer.start()
         self._last_seq = self._opened_at = self._store.last_seq
+        self._urgent = self._store.last_urgent  # those were given under this very `opened_at`: no id comes twice
         self._is_open = True
 
     async def close(self) -> None:
@@ -140,7 +141,7 @@ class Journal:
         prepared = tuple(prepare(draft) for draft in drafts)
         self._check_open()
         self._urgent += 1
-        group = FallbackGroup(f"{self._opened_at}-{self._urgent}", prepared)
+        group = FallbackGroup.of(self._opened_at, self._urgent, prepared)
         future = self._submit(Append(prepared, (group.id,)))
         await asyncio.wait([future], timeout=patience)
         if future.done():

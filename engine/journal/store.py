@@ -91,6 +91,8 @@ class Store:
         self._has_room = False
         self.failure: JournalError | None = None
         """The first disk error. It stays."""
+        self.last_urgent = 0
+        """The highest number of the groups that stay in the fallback file, since the disk let them not be merged."""
 
     @property
     def last_seq(self) -> int:
@@ -222,7 +224,8 @@ class Store:
                 event = draft.event(seq, digest)
                 events.append(event)
                 rows.append(draft.row(seq, digest))
-                work.extend((draft.draft, statement) for statement in self._project(event))
+                for statement in self._project(event):
+                    work.append((draft.draft, statement))  # noqa: PERF401 - mostly none: no generator for nothing
             if work or append.urgent:
                 self._run(work, [(each, seq) for each in append.urgent])
         except sqlite3.Error as error:
@@ -275,6 +278,7 @@ class Store:
 
     def _merge_fallback(self) -> None:
         groups, damaged = self._fallback.read()
+        self.last_urgent = max((each.number for each in groups), default=0)
         known = "SELECT 1 FROM journal_urgent WHERE id = ?"
         fresh = [each for each in groups if self._connection.execute(known, (each.id,)).fetchone() is None]
         outcomes = self.commit([Append(each.drafts, (each.id,)) for each in fresh]) if fresh else []
@@ -305,3 +309,4 @@ class Store:
                 return
         if groups or damaged:
             self._fallback.remove(keep_as=f"damaged-{self._seq}" if damaged else None)
+        self.last_urgent = 0

@@ -1,7 +1,7 @@
 """A program for the crash tests: appends until it is killed or refused, and says on stdout what was acknowledged.
 
-`python -m tests.unit.journal.child PATH KIND COUNT`: KIND `loop` has several appenders, `steps` has one, `urgent` goes
-on with urgent appends once an ordinary one was refused. Lines: `ok SEQ`, `urgent SEQ`, `refused WORDS`, `done`.
+`python -m tests.unit.journal.child PATH KIND COUNT`: KIND `loop` has several appenders, `urgent` has one and goes on
+with urgent appends once it was refused. Lines: `ok SEQ`, `urgent SEQ`, `refused WORDS`, `new risk: WORDS`, `done`.
 """
 
 import asyncio
@@ -33,12 +33,15 @@ async def run(path: Path, kind: str, count: int) -> None:
             await _append(journal, count, name)
     except JournalError as error:
         print("refused", error, flush=True)
-        if kind == "urgent":
-            for number in range(count):
-                before = journal.last_seq
-                await journal.append_urgent(draft(what="close", number=number), patience=20)
-                if journal.last_seq > before:
-                    print("urgent", journal.last_seq, flush=True)
+        for number in range(count):
+            before = journal.last_seq
+            await journal.append_urgent(draft(what="close", number=number), patience=20)
+            if journal.last_seq > before:
+                print("urgent", journal.last_seq, flush=True)
+        try:
+            await journal.append(draft(what="new risk"))
+        except JournalError as refused:
+            print("new risk:", refused, flush=True)
     print("failure", journal.failure, flush=True)
     await journal.close()
     print("done", flush=True)

@@ -16,6 +16,7 @@ from tests.unit.journal.toy import (
     draft,
     fallback,
     fallback_written,
+    in_fallback,
     make,
     merges,
     new,
@@ -81,7 +82,7 @@ async def test_after_a_disk_error_what_lowers_risk_goes_to_the_fallback_file(pat
         await journal.append_urgent(draft(what="flatten"), patience=10)
         await fallback_written(journal)
         assert journal.failure is not None
-        assert len(fallback(path).read_bytes().splitlines()) == 2
+        assert in_fallback(path) == 2
     async with opened(path, threaded=threaded) as journal:
         assert [event.metadata.get("what") for event in await journal.events(0, 2)] == ["halt", "flatten"]
         assert (await merges(journal))[0]["merged"] == [1, 2]
@@ -189,7 +190,7 @@ async def test_when_the_ballast_is_not_enough_the_fallback_takes_over(
         for what in ("halt", "flatten"):
             await journal.append_urgent(draft(what=what, text="x" * 100_000), patience=10)
         await fallback_written(journal)
-        assert len(fallback(path).read_bytes().splitlines()) == 2
+        assert in_fallback(path) == 2
     assert "not even the ballast gave room" in caplog.text
     assert "the ballast could not be given up" in caplog.text
 
@@ -238,6 +239,17 @@ def test_a_pragma_that_does_not_take_is_refused(path: Path, monkeypatch: pytest.
     monkeypatch.setattr(sqlite3, "connect", lambda *args, **named: connect(*args, **named, factory=Stubborn))
     with pytest.raises(SettingRefused, match="synchronous = FULL was asked for"):
         open_writer(path)
+
+
+def test_the_settings_that_keep_promises_are_in_force(path: Path) -> None:
+    connection = open_writer(path)
+    in_force = {
+        name: connection.execute(f"PRAGMA {name}").fetchone()[0]
+        for name in ("journal_mode", "synchronous", "wal_autocheckpoint")
+    }
+    connection.close()
+    full = 2
+    assert in_force == {"journal_mode": "wal", "synchronous": full, "wal_autocheckpoint": 0}
 
 
 def test_a_file_that_is_no_journal_is_refused(path: Path) -> None:

@@ -2,10 +2,12 @@ import asyncio
 import hashlib
 import logging
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from engine.journal import Conflict, verify
+from engine.journal.store import Store
 from tests.unit.journal.toy import (
     SCHEMA,
     crashed,
@@ -40,6 +42,26 @@ async def test_an_urgent_append_returns_while_the_writer_is_held_up(path: Path) 
             await fallback_written(journal)
             assert b"halt" in fallback(path).read_bytes()
         assert journal.failure is None
+
+
+async def test_an_urgent_append_waits_50_ms_for_its_commit_and_no_longer(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[float] = []
+    loop = asyncio.get_running_loop()
+    call_later = loop.call_later
+
+    def noted(delay: float, *rest: Any) -> asyncio.TimerHandle:
+        waits.append(delay)
+        return call_later(delay, *rest)
+
+    async with opened(path) as journal:
+        with held_up(path):
+            monkeypatch.setattr(loop, "call_later", noted)
+            await journal.append_urgent(draft(what="halt"))
+            assert waits == [0.05]
+            assert journal.last_seq == 0
+            monkeypatch.undo()
 
 
 async def test_a_late_commit_that_succeeded_is_not_merged_again(path: Path) -> None:
@@ -130,7 +152,7 @@ async def test_a_damaged_line_is_counted_and_its_file_kept(path: Path, tmp_path:
 
 async def test_a_fallback_record_of_another_version_keeps_no_engine_from_starting(path: Path) -> None:
     body = b'{"drafts":[["2026-03-02T08:00:00.000000Z","of_the_future","L1","a","{}"]],"id":"0-1"}'
-    line = hashlib.sha256(body).hexdigest().encode() + b" " + body + b"\n"
+    line = b"\n" + hashlib.sha256(body).hexdigest().encode() + b" " + body
     fallback(path).write_bytes(line)
     async with opened(path) as journal:
         assert (await merges(journal))[0]["damaged"] == 1
@@ -171,6 +193,45 @@ async def test_urgent_ids_never_repeat_across_restarts(path: Path) -> None:
             await journal.append_urgent(draft(), patience=10)
     ids = rows(path, "SELECT id FROM journal_urgent")
     assert len(set(ids)) == 6
+
+
+async def test_what_a_full_disk_kept_from_being_merged_is_merged_once_beside_what_came_since(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with opened(path) as journal:
+        with pytest.raises(Conflict):  # takes the first number and leaves nothing
+            await journal.append_urgent(raised("nobody", 1), patience=10)
+        with held_up(path):
+            await journal.append_urgent(draft(what="halt"))
+            await fallback_written(journal)
+            after = crashed(path, tmp_path / "after")
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "_transact", no_disk)
+        async with opened(after) as journal:
+            assert journal.failure is not None
+            await journal.append_urgent(draft(what="flatten"), patience=10)
+            await fallback_written(journal)
+    async with opened(after) as journal:
+        assert await merges(journal) == [{"merged": [1, 2], "refused": [], "damaged": 0, "already": 0}]
+        assert [event.metadata.get("what") for event in await journal.events(0, 2)] == ["halt", "flatten"]
+
+
+def no_disk(*_: object) -> None:
+    raise OSError("no disk today")
+
+
+async def test_a_record_that_follows_a_torn_one_is_not_torn_with_it(path: Path, tmp_path: Path) -> None:
+    async with opened(path) as journal:
+        with held_up(path):
+            await journal.append_urgent(draft(what="one"))
+            await fallback_written(journal)
+            fallback(path).write_bytes(fallback(path).read_bytes()[:-20])
+            await journal.append_urgent(draft(what="two"))
+            await fallback_written(journal)
+            after = crashed(path, tmp_path / "after")
+    async with opened(after) as journal:
+        assert await merges(journal) == [{"merged": [1], "refused": [], "damaged": 1, "already": 0}]
+        assert (await journal.events(0, 1))[0].metadata == {"what": "two"}
 
 
 async def test_readings_and_values_reach_the_disk_after_a_hold_up(path: Path) -> None:

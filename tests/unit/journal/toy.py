@@ -125,6 +125,10 @@ def fallback(path: Path) -> Path:
     return path.with_suffix(".fallback")
 
 
+def in_fallback(path: Path) -> int:
+    return fallback(path).read_bytes().count(b"\n")
+
+
 def texts(path: Path) -> list[tuple[str, str]]:
     return rows(path, "SELECT event_type, metadata FROM event ORDER BY seq")
 
