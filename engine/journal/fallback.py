@@ -1,8 +1,8 @@
 """The fallback file: what lowered risk while the journal was too slow or broken, kept until the next start.
 
 In: groups of drafts with an id each. Out: the same groups, for the store to merge by id, exactly once. A line is a
-SHA-256, a space and JSON, so that a line torn by a crash is known as damaged and never taken for a record. Each starts
-with its newline: one that follows a torn line is not torn with it.
+SHA-256, a space and JSON, so that a line torn by a crash is known as damaged and never taken for a record. A newline
+stands on both sides of it, written with it: neither one that follows a torn line is torn with it, nor one before it.
 """
 
 import hashlib
@@ -50,7 +50,7 @@ class Fallback:
     def write(self, group: FallbackGroup) -> None:
         """Add a group, durable on return. Raises OSError."""
         body = canonical({"id": group.id, "drafts": group.plain()}).encode()
-        line = b"\n" + hashlib.sha256(body).hexdigest().encode() + b" " + body
+        line = b"\n" + hashlib.sha256(body).hexdigest().encode() + b" " + body + b"\n"
         descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0), 0o600)
         with os.fdopen(descriptor, "wb") as file:
             file.write(line)

@@ -152,7 +152,7 @@ async def test_a_damaged_line_is_counted_and_its_file_kept(path: Path, tmp_path:
 
 async def test_a_fallback_record_of_another_version_keeps_no_engine_from_starting(path: Path) -> None:
     body = b'{"drafts":[["2026-03-02T08:00:00.000000Z","of_the_future","L1","a","{}"]],"id":"0-1"}'
-    line = b"\n" + hashlib.sha256(body).hexdigest().encode() + b" " + body
+    line = b"\n" + hashlib.sha256(body).hexdigest().encode() + b" " + body + b"\n"
     fallback(path).write_bytes(line)
     async with opened(path) as journal:
         assert (await merges(journal))[0]["damaged"] == 1

@@ -126,7 +126,7 @@ def fallback(path: Path) -> Path:
 
 
 def in_fallback(path: Path) -> int:
-    return fallback(path).read_bytes().count(b"\n")
+    return fallback(path).read_bytes().count(b"\n\n") + 1
 
 
 def texts(path: Path) -> list[tuple[str, str]]:
