@@ -210,10 +210,11 @@ async def test_what_a_full_disk_kept_from_being_merged_is_merged_once_beside_wha
         async with opened(after) as journal:
             assert journal.failure is not None
             await journal.append_urgent(draft(what="flatten"), patience=10)
+            await journal.append_urgent(draft(what="close"), patience=10)
             await fallback_written(journal)
     async with opened(after) as journal:
-        assert await merges(journal) == [{"merged": [1, 2], "refused": [], "damaged": 0, "already": 0}]
-        assert [event.metadata.get("what") for event in await journal.events(0, 2)] == ["halt", "flatten"]
+        assert await merges(journal) == [{"merged": [1, 2, 3], "refused": [], "damaged": 0, "already": 0}]
+        assert [event.metadata.get("what") for event in await journal.events(0, 3)] == ["halt", "flatten", "close"]
 
 
 def no_disk(*_: object) -> None:
