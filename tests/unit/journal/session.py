@@ -8,7 +8,7 @@ answered: `ok SEQ HASH`, `value NUMBER`, `urgent NUMBER` (some file holds it), `
 
 import asyncio
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -68,12 +68,12 @@ async def after_a_failure(journal: Journal) -> None:
             print("refused", error, flush=True)
 
 
-async def held(journal: Journal, path: Path, numbers: Sequence[int]) -> None:
+async def held(journal: Journal, path: Path, numbers: Sequence[int], say: Callable[[str], None]) -> None:
     with held_up(path):
         for number in numbers:
             await journal.append_urgent(draft(closing=number), draft(of=number), patience=0)
             await fallback_written(journal)
-            print("urgent", number, flush=True)
+            say(f"urgent {number}")
 
 
 async def run(path: Path, kind: str, count: int) -> None:
@@ -84,7 +84,7 @@ async def run(path: Path, kind: str, count: int) -> None:
         if kind == "script":
             await script(journal, count)
         elif kind == "held":
-            await held(journal, path, range(count))
+            await held(journal, path, range(count), lambda words: print(words, flush=True))
     except JournalError as error:
         print("refused", error, flush=True)
         await after_a_failure(journal)

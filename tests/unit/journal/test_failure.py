@@ -16,6 +16,7 @@ from tests.unit.journal.toy import (
     draft,
     fallback,
     fallback_written,
+    held_up,
     in_fallback,
     make,
     merges,
@@ -88,12 +89,14 @@ async def test_after_a_disk_error_what_lowers_risk_goes_to_the_fallback_file(pat
         assert (await merges(journal))[0]["merged"] == [1, 2]
 
 
-async def test_an_error_inside_a_statement_takes_the_whole_commit_down(path: Path) -> None:
+async def test_an_error_inside_a_statement_takes_the_whole_commit_down_and_frees_the_lock(path: Path) -> None:
     async with opened(path, threaded=False) as journal:
         break_on(journal, "INSERT INTO counter")
         with pytest.raises(JournalError):
             await journal.append(new("a"))
         assert journal.failure is not None
+        with held_up(path):
+            assert await journal.events(0, 10) == []
 
 
 async def test_a_failing_checkpoint_is_a_failure_although_the_commit_stands(
