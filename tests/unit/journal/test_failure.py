@@ -255,6 +255,15 @@ def test_the_settings_that_keep_promises_are_in_force(path: Path) -> None:
     assert in_force == {"journal_mode": "wal", "synchronous": full, "wal_autocheckpoint": 0}
 
 
+def test_a_name_that_cannot_be_made_durable_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(folder: Path) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr("engine.journal.database.sync_folder", broken)
+    with pytest.raises(JournalError, match=r"open failed: .*Input/output error"):
+        asyncio.run(make(path).open())
+
+
 def test_a_file_that_is_no_journal_is_refused(path: Path) -> None:
     path.write_bytes(b"not a database at all, but long enough to be read as one" * 100)
     with pytest.raises(JournalError, match="not a database"):
