@@ -6,7 +6,7 @@ answer is 4, a flatten that has not ended in time is 3.
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING
 
 from console import output
@@ -14,7 +14,19 @@ from engine.clock import SystemClock
 from engine.config import SettingsError, state_folder
 from engine.control.address import control_address
 from engine.control.client import AnswerLost, ControlClient, ControlError, EngineUnreachable
-from engine.control.messages import Action, Approve, Cancel, CommandResult, FlattenView, Reject, SignalView, Snapshot
+from engine.control.messages import (
+    Action,
+    Approve,
+    Cancel,
+    CloseScope,
+    ClosingView,
+    CommandResult,
+    FlattenView,
+    Reject,
+    SignalView,
+    Snapshot,
+)
+from engine.control.messages import Close as CloseAction
 from engine.control.messages import Flatten as FlattenAction
 
 if TYPE_CHECKING:
@@ -144,6 +156,36 @@ class _Watch:
                     if shown.state in ("FLAT", "CANCELLED"):
                         return shown
             await asyncio.sleep(_POLL_SECONDS)
+
+
+async def close(client: ControlClient, scope: CloseScope, reason: str, timeout: float) -> int:
+    """Begin a scoped close, and follow it until it has ended or `timeout` seconds have passed."""
+    result = await client.send(CloseAction(scope=scope), reason)
+    code = _told(result)
+    if code != DONE:
+        return code
+    name = str(result.data["closing"])
+    seen: list[ClosingView] = []
+    try:
+        async with asyncio.timeout(timeout):
+            ended = await _closing_ended(client, name, seen)
+    except TimeoutError:
+        output.say(f"not closed after {timeout:g} s; the engine goes on. Left:")
+        output.say("\n".join(f"  {line}" for line in (seen[-1].remaining if seen else ())) or "  not known")
+        return NOT_IN_TIME
+    output.say(ended.statement)
+    return DONE if ended.state == "DONE" else NOT_IN_TIME
+
+
+async def _closing_ended(client: ControlClient, name: str, seen: list[ClosingView]) -> ClosingView:
+    """Return the close once it has ended, through a restart of the engine if need be; keeps in `seen` what it saw."""
+    while True:
+        with suppress(EngineUnreachable, ControlError):
+            found = [item for item in (await client.snapshot()).closings if item.id == name]
+            seen[:] = found or seen
+            if found and found[0].state in ("DONE", "CANCELLED"):
+                return found[0]
+        await asyncio.sleep(_POLL_SECONDS)
 
 
 async def events(client: ControlClient, after: int, *, as_json: bool, follow: bool) -> int:

@@ -8,12 +8,16 @@ import re
 import signal as signals_of_the_system
 import sys
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-if TYPE_CHECKING:
-    from console.calls import Task
+from console.cli_close import close_commands
+from console.cli_parts import AsJson, Reason, Yes
+from console.cli_parts import checked as _checked
+from console.cli_parts import checked_reason as _checked_reason
+from console.cli_parts import confirm as _confirm
+from console.cli_parts import perform as _perform
 
 app = typer.Typer(
     name="quarterdeck",
@@ -26,12 +30,10 @@ signal_commands = typer.Typer(rich_markup_mode=None, help="Propose trades.")
 journal_commands = typer.Typer(rich_markup_mode=None, help="The record of all that happened.", no_args_is_help=True)
 app.add_typer(signal_commands, name="signal", no_args_is_help=True)
 app.add_typer(journal_commands, name="journal")
+app.add_typer(close_commands, name="close")
 
 _NAMED_SIGNAL = re.compile(r"^([^@\s]{1,64})(?:@([0-9]{1,18}))?$")
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
-Reason = Annotated[str, typer.Option("--reason", help="Why; goes into the journal.")]
-Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 NamedSignal = Annotated[str, typer.Argument(metavar="ID[@VERSION]", help="The signal, at the version that was seen.")]
 
 
@@ -326,60 +328,6 @@ def _stop(context: typer.Context, reason: Reason = "") -> None:
 
     checked = _checked_reason(reason)
     _perform(context, lambda client: calls.act(client, Stop(), checked))
-
-
-def _perform(context: typer.Context, task: "Task", *, interrupted: int | None = None) -> None:
-    from console import calls
-
-    code = calls.perform(context.obj, task, interrupted=calls.INTERRUPTED if interrupted is None else interrupted)
-    raise typer.Exit(code)
-
-
-def _confirm(context: typer.Context, yes: bool, question: str) -> None:
-    """Ask for a yes, naming the account. Ends the program: 2 where nobody can answer, 1 after a no."""
-    if yes:
-        return
-    from console import calls, output
-
-    if not sys.stdin.isatty():
-        output.complain("a confirmation is needed and this is no terminal: say --yes")
-        raise typer.Exit(calls.USAGE)
-
-    async def _account(client: Any) -> int:
-        snapshot = await client.snapshot()
-        account = snapshot.account
-        named = f"{account.login} @ {account.server}" if account else "an account that is not known yet"
-        output.say(f"{snapshot.engine.environment.upper()}  {named}  {len(snapshot.positions)} positions")
-        return calls.DONE
-
-    code = calls.perform(context.obj, _account)
-    if code != calls.DONE:
-        raise typer.Exit(code)
-    if not typer.confirm(f"{question}?", default=False):
-        output.complain("nothing was done")
-        raise typer.Exit(calls.REFUSED)
-
-
-def _checked(model: type[Any], **values: Any) -> Any:
-    from pydantic import ValidationError
-
-    try:
-        return model(**values)
-    except ValidationError as error:
-        fault = error.errors(include_url=False)[0]
-        field = ".".join(str(part) for part in fault["loc"])
-        renamed = {"expires_seconds": "expires", "risk_percent": "risk", "order_seconds": "good-for"}
-        option = renamed.get(field, field)
-        raise typer.BadParameter(
-            f"found {fault['input']!r}, expected: {fault['msg']}", param_hint=f"--{option}"
-        ) from None
-
-
-def _checked_reason(reason: str) -> str:
-    stripped = reason.strip()
-    if len(stripped) > 500:
-        raise typer.BadParameter(f"found {len(stripped)} characters, expected at most 500", param_hint="--reason")
-    return stripped
 
 
 def _signal_and_version(named: str) -> tuple[str, int | None]:

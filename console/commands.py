@@ -4,77 +4,35 @@ In: the app, when a command is run. A command says beforehand why it is not avai
 pressing it tells the reason. Nothing here moves prices, closes or opens: it asks the engine and shows its answer.
 """
 
-# ruff: noqa: D102  (what each override is for is said once, in Command)
-
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.binding import Binding, BindingType
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 
-from console.state import Phase, Row, View
+from console.close_commands import CloseLosers, ClosePosition, CloseSource, CloseSymbol, CloseWinners, GiveUpClose
+from console.command import NOT_CONNECTED, Command, Context, linked
+from console.state import Phase
 from console.widgets.key_bar import Hint
 
 if TYPE_CHECKING:
     from console.app import Console
 
-NOT_CONNECTED = "not sent: the engine is not connected"
+__all__ = [
+    "BY_NAME",
+    "COMMANDS",
+    "NOT_CONNECTED",
+    "Command",
+    "CommandsProvider",
+    "Context",
+    "bindings",
+    "by_character",
+    "hints",
+]
+
 REJECTED = "rejected by the operator"
 CANCELLED = "cancelled by the operator"
-
-
-@dataclass(frozen=True, slots=True)
-class Context:
-    """What a command's availability depends on."""
-
-    view: View
-    screen: str
-    row: Row | None = None
-    settled: bool = True
-    under_way: frozenset[tuple[str, int]] = frozenset()
-    """Decisions (signal, version) that were sent and are not answered yet."""
-
-
-class Command:
-    """Something the operator can do. The docstring is its help."""
-
-    name: ClassVar[str]
-    key: ClassVar[str]
-    shown_key: ClassVar[str] = ""
-    title: ClassVar[str]
-    in_bar: ClassVar[bool] = True
-
-    @classmethod
-    def help(cls) -> str:
-        """What it does, for help and palette."""
-        return (cls.__doc__ or "").strip()
-
-    @classmethod
-    def keys(cls) -> str:
-        """The key as it is written."""
-        return cls.shown_key or cls.key
-
-    def label(self, context: Context) -> str:
-        """What it would do now."""
-        return self.title
-
-    def here(self, context: Context) -> bool:
-        """Whether the key bar of this screen names it."""
-        return self.in_bar
-
-    def unavailable(self, context: Context) -> str | None:
-        """Why it cannot be done now; None when it can."""
-        return None
-
-    async def run(self, app: "Console", context: Context) -> None:
-        """Do it."""
-        raise NotImplementedError
-
-
-def _linked(context: Context) -> str | None:
-    return None if context.view.phase is Phase.CONNECTED else NOT_CONNECTED
 
 
 class _ShowScreen(Command):
@@ -117,7 +75,7 @@ class _Decide(Command):
     def unavailable(self, context: Context) -> str | None:
         if context.screen != "approvals":
             return "signals are decided on the Approvals screen: press 1"
-        if reason := _linked(context):
+        if reason := linked(context):
             return reason
         row = context.row
         if row is None:
@@ -195,7 +153,7 @@ class PauseOrResume(Command):
         return "Resume" if context.view.mode == "PAUSED" else "Pause"
 
     def unavailable(self, context: Context) -> str | None:
-        if reason := _linked(context):
+        if reason := linked(context):
             return reason
         mode = context.view.mode
         if mode == "HALTED":
@@ -214,7 +172,7 @@ class FlattenAll(Command):
     name, key, title = "flatten", "F", "Flatten"
 
     def unavailable(self, context: Context) -> str | None:
-        return _linked(context)
+        return linked(context)
 
     async def run(self, app: "Console", context: Context) -> None:
         from console.screens.flatten import ask_and_flatten
@@ -315,6 +273,12 @@ COMMANDS: tuple[Command, ...] = (
     CancelOrder(),
     PauseOrResume(),
     FlattenAll(),
+    ClosePosition(),
+    CloseSymbol(),
+    CloseSource(),
+    CloseLosers(),
+    CloseWinners(),
+    GiveUpClose(),
     FilterRows(),
     Zoom(),
     StartEngine(),
@@ -339,7 +303,7 @@ def bindings() -> list[BindingType]:
         )
         for command in COMMANDS
         for key in command.key.split(",")
-        if command.name != "palette"
+        if key and command.name != "palette"
     ]
 
 

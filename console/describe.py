@@ -10,7 +10,19 @@ from typing import TYPE_CHECKING, Any
 from rich.cells import cell_len
 
 from console import format as fmt
-from console.state import Line, Phase, Piece, Tone, View, connection, data_age, flatten_words, pending, tone_of
+from console.state import (
+    Line,
+    Phase,
+    Piece,
+    Tone,
+    View,
+    closing_words,
+    connection,
+    data_age,
+    flatten_words,
+    pending,
+    tone_of,
+)
 from console.text import plain
 
 if TYPE_CHECKING:
@@ -125,6 +137,11 @@ def banner(view: View, width: int, most: int = 4) -> tuple[Line, ...]:
             snapshot.flatten.state != "FLAT" or snapshot.engine.mode in ("HALTED", "FLATTENING")
         ):
             said.append((flatten_words(snapshot.flatten), "good" if snapshot.flatten.state == "FLAT" else "alarm"))
+        said += [
+            (closing_words(item), "alarm" if item.state == "DEFERRED" else "warn")
+            for item in snapshot.closings
+            if item.state in ("RUNNING", "DEFERRED")
+        ]
         said += [(plain(notice), "warn") for notice in snapshot.engine.notices]
         if not snapshot.gateway.connected and width < WIDE:
             said.append(("The broker is not connected.", "alarm"))
@@ -271,6 +288,8 @@ def event_tone(event_type: str) -> Tone:
         "guard_error",
         "reading_blind",
         "flatten_deferred",
+        "flatten_cancelled",
+        "closing_deferred",
         "deal_unexplained",
     ):
         return "alarm"
@@ -284,7 +303,7 @@ def event_tone(event_type: str) -> Tone:
         "stop_changed",
     ):
         return "warn"
-    if event_type in ("trade_executed", "flatten_finished", "guard_cleared", "reading_restored"):
+    if event_type in ("trade_executed", "flatten_finished", "closing_finished", "guard_cleared", "reading_restored"):
         return "good"
     return "dim" if event_type == "heartbeat" else ""
 

@@ -107,7 +107,12 @@ def status_text(snapshot: "Snapshot") -> str:
         end = "  finished" if market.finished else ""
         rows.append((plain(market.symbol), f"{prices}  {fmt.stamp(market.time)}{end}"))
     if snapshot.flatten is not None:
-        rows.append(("flatten", f"{snapshot.flatten.state}  {plain(snapshot.flatten.statement)}"))
+        rows.append(("flatten", _ending(snapshot.flatten.id, snapshot.flatten.state, snapshot.flatten.statement)))
+    rows += [
+        ("close", f"{_ending(item.id, item.state, item.statement or '; '.join(item.remaining))}  ({plain(item.scope)})")
+        for item in snapshot.closings
+        if item.state in ("RUNNING", "DEFERRED")
+    ]
     return _aligned(rows)
 
 
@@ -120,9 +125,23 @@ def positions_text(positions: "Sequence[PositionView]") -> str:
     """Open positions, one a line."""
     if not positions:
         return "no open positions"
-    head = ("ticket", "symbol", "side", "volume", "open", "current", "stop", "target", "profit", "swap", "comment")
+    head = (
+        "position",
+        "ticket",
+        "symbol",
+        "side",
+        "volume",
+        "open",
+        "current",
+        "stop",
+        "target",
+        "profit",
+        "swap",
+        "comment",
+    )
     rows = [
         (
+            str(position.identifier),
             str(position.ticket),
             plain(position.symbol),
             "sell" if position.type else "buy",
@@ -204,6 +223,10 @@ def left_text(flatten: "FlattenView | None", snapshot: "Snapshot | None") -> str
     if snapshot is not None and snapshot.positions:
         return positions_text(snapshot.positions)
     return "  no position was seen, but the broker has not confirmed that the account is flat"
+
+
+def _ending(name: str, state: str, said: str) -> str:
+    return f"{plain(name)}  {state}  {plain(said)}"
 
 
 def _picked(whole: dict[str, Any], *names: str) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from console import format as fmt
 from console.text import plain
 
 if TYPE_CHECKING:
-    from engine.control.messages import FlattenView, PositionView, SignalView, Snapshot
+    from engine.control.messages import ClosingView, FlattenView, PositionView, SignalView, Snapshot
 
 STALE_AFTER_SECONDS = 1.0
 """A snapshot older than this is not live any more, and the screen says so in words."""
@@ -249,6 +249,13 @@ def position_total(view: View) -> Line:
     if view.stale:
         line.append(Piece(f"  STALE {fmt.age(view.age)}", "alarm"))
     return tuple(line)
+
+
+def closing_words(closing: "ClosingView") -> str:
+    """One sentence on a scoped close."""
+    done = f"{closing.positions_closed} closed, {closing.orders_cancelled} cancelled"
+    said = plain(closing.statement, 200) or "; ".join(plain(item, 80) for item in closing.remaining[:3])
+    return f"Close {closing.id} {closing.state}: {plain(closing.scope, 80)} ({done}){': ' if said else ''}{said}"
 
 
 def flatten_words(flatten: "FlattenView") -> str:

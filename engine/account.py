@@ -14,11 +14,12 @@ from typing import Any
 from engine.approvals import Refused, SignalBook
 from engine.broker.base import Account, Broker, BrokerError, MarginMode, Sweep, Tick
 from engine.clock import Clock
+from engine.closedown import Closedown
 from engine.config import Settings
 from engine.cycle import GuardCycle
 from engine.events import Draft, EventType
 from engine.execution import Executor
-from engine.flatten import Flattener, FlattenReport
+from engine.flatten import FlattenReport
 from engine.gate import EntryGate
 from engine.guards.drawdown import DrawdownState
 from engine.intake.proposals import Proposal, Proposals
@@ -30,7 +31,7 @@ from engine.protection import Protector
 from engine.readings import Validity, judge
 from engine.reconcile import Reconciler
 from engine.recorder import Recorder
-from engine.signals import new_id
+from engine.scope import NOTHING_LEFT, LeftOpen
 from engine.specs import SpecBook
 from engine.state import AccountState, EngineMode
 
@@ -81,6 +82,21 @@ class AccountEngine:
             self.book, self.specs, broker, self.recorder, randomness, settings.entry, self.believed_equity
         )
         self.modes = Modes(AccountState(self.key, EngineMode.STARTING, 0, "", 0, account.equity), broker, self.recorder)
+        self.closedown = Closedown(
+            broker,
+            self.specs,
+            self.book,
+            self.modes,
+            self.recorder,
+            randomness,
+            settings,
+            account=account,
+            cycle=lambda: self.cycle,
+            spawn=self.spawn,
+        )
+        self.closer = self.closedown.closer
+        self.closings = self.closedown.jobs
+        self.flattener = self.closedown.flattener
         protector = Protector(broker, self.specs, self.recorder, deviation_points=settings.loop.deviation_points)
         self.executor = Executor(
             broker,
@@ -113,6 +129,7 @@ class AccountEngine:
             self.reconciler,
             lambda: self.cycle,
             nets=account.margin_mode is not MarginMode.HEDGING,
+            closing=self.closings.blocks_entry,
             market_finished=market_finished,
         )
         self.loop = TradingLoop(
@@ -123,14 +140,6 @@ class AccountEngine:
             batch_size=settings.loop.batch_size,
             flatten=lambda reason: self.flatten(reason),
         )
-        self.flattener = Flattener(
-            broker,
-            self.specs,
-            self.recorder,
-            account=(account.login, account.server),
-            unresolved=lambda: self._unknown_orders(presumed_absent=False),
-            presumed_absent=lambda: self._unknown_orders(presumed_absent=True),
-        )
         self.cycle: GuardCycle
         self.market_finished = market_finished
         self.stop_requested = asyncio.Event()
@@ -138,7 +147,6 @@ class AccountEngine:
         self._strategy = strategy
         self._step = step
         self._lifetime = {"total_signals_lifetime": 0, "total_trades_lifetime": 0}
-        self._flattening: asyncio.Task[FlattenReport] | None = None
         self._group: asyncio.TaskGroup
 
     # starting and stopping
@@ -161,18 +169,13 @@ class AccountEngine:
             watching.cancel()
             comparing.cancel()
             cycling.cancel()
-            if self._flattening is not None:
-                self._flattening.cancel()
+            self.closedown.stop()
             await self.cycle.stop()
             await self.recorder.urgent(self.recorder.draft(EventType.ENGINE_STOPPED))
             await self.recorder.drained()
 
     async def _restore(self) -> None:
         """Take up the account's state from the journal, compare with the broker, and go on where it was left."""
-        if self.account.margin_mode is not MarginMode.HEDGING:
-            raise UnsupportedAccount(
-                f"account {self.key} nets its positions ({self.account.margin_mode.name}); only hedging is supported"
-            )
         state = await self._stored_state()
         if state is None:
             mode = EngineMode.RUNNING if self.settings.is_paper else EngineMode.PAUSED
@@ -184,6 +187,7 @@ class AccountEngine:
         await self.broker.raise_epoch(state.epoch)
         self.modes.reconciling(state)
         await self.book.load()
+        await self.closedown.restore()
         await self._count_lifetime()
         values = await self.journal.get_values(self.key)
         key = _peak_key(state.baseline_seq)
@@ -228,7 +232,8 @@ class AccountEngine:
         await self.specs.refresh_all(list(self.symbols()))
         self.modes.reconciled()
         if state.mode is EngineMode.FLATTENING:
-            self._start_flatten(state.halt_reason, None)
+            self.closedown.start(self._group, state.halt_reason, None, self.closedown.left_open)
+        self.closings.resume()
 
     async def _first_equity(self) -> float:
         """The equity from which a new account's peak is measured: from a reading that may be believed, no other."""
@@ -270,14 +275,9 @@ class AccountEngine:
     async def _cycle_forever(self) -> None:
         while True:
             await self.cycle.run_once_and_wait()
-            if self.modes.mode is EngineMode.HALTED and self._something_is_open():
-                self.flatten(f"positions or orders appeared while halted: {self.modes.state.halt_reason}")
-
-    def _something_is_open(self) -> bool:
-        sweep = self.cycle.sweep
-        if sweep is None or self.cycle.reading.validity is not Validity.VALID:
-            return False
-        return bool(sweep.positions) or bool(sweep.orders)
+            if self.modes.mode is EngineMode.HALTED and self.closedown.something_is_open():
+                why = f"positions or orders appeared while halted: {self.modes.state.halt_reason}"
+                self.flatten(why, leave=self.closedown.left_open)
 
     async def _watch(self) -> None:
         """Looks for blindness while a read hangs: whatever else is done here may wait for that read."""
@@ -308,6 +308,7 @@ class AccountEngine:
                 if now >= reconcile_due or reconnected or self._order_of_ours_changed():
                     reconcile_due = now + _RECONCILE_SECONDS
                     await self.reconciler.reconcile(connected=connected)
+                    await self.closedown.look_after()
                 if connected and (now >= deals_due or reconnected):
                     deals_due = now + self.settings.loop.reconcile_seconds
                     await self.reconciler.look_at_deals()
@@ -373,30 +374,14 @@ class AccountEngine:
 
     # what may be opened, and how everything is closed
 
-    def flatten(self, reason: str, *causes: Draft, **who: str) -> "asyncio.Task[FlattenReport]":
-        """Close everything and halt; joins the flatten under way if there is one. `causes` are recorded with it."""
-        if self._flattening is None or self._flattening.done():
-            return self._start_flatten(reason, self.modes.block(EngineMode.FLATTENING, reason, *causes, **who))
-        if causes:
-            self.spawn(self.recorder.urgent(*causes))
-        return self._flattening
+    def flatten(
+        self, reason: str, *causes: Draft, leave: LeftOpen = NOTHING_LEFT, **who: str
+    ) -> "asyncio.Task[FlattenReport]":
+        """Close everything and halt; joins the flatten under way if there is one. `causes` are recorded with it.
 
-    def _start_flatten(self, reason: str, latching: Coroutine[Any, Any, None] | None) -> "asyncio.Task[FlattenReport]":
-        report = self.flattener.begin(new_id(self.randomness), reason, self.cycle.known_positions)
-        self._flattening = self._group.create_task(self._run_flatten(report, latching), name="flatten")
-        return self._flattening
-
-    async def _run_flatten(self, report: FlattenReport, latching: Coroutine[Any, Any, None] | None) -> FlattenReport:
-        if latching is not None:
-            await latching
-        sweep: Sweep | None = self.cycle.sweep
-        await self.flattener.run(report, sweep if self.cycle.reading.validity is Validity.VALID else None)
-        await self.modes.halt()
-        return report
-
-    def _unknown_orders(self, *, presumed_absent: bool) -> list[str]:
-        unknown = self.book.unresolved()
-        return [f"signal {signal.id}" for signal in unknown if signal.presumed_absent is presumed_absent]
+        `leave` is what an operator left open before and is to stay so.
+        """
+        return self.closedown.flatten(self._group, reason, causes, leave, who)
 
     async def _flatten_for_guard(self, reason: str, cause: Draft) -> int:
         report = await asyncio.shield(self.flatten(reason, cause, operator="drawdown guard", origin="engine"))

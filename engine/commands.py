@@ -12,6 +12,8 @@ from engine.control.messages import (
     AddSignal,
     Approve,
     Cancel,
+    CancelClose,
+    Close,
     Command,
     CommandResult,
     Flatten,
@@ -97,10 +99,15 @@ async def _dispatch(
             return await _resume(engine, reason, who), {}
         case Flatten():
             joined = engine.modes.mode is EngineMode.FLATTENING
-            engine.flatten(reason or "flattened by the operator", **who)
+            engine.flatten(reason or "flattened by the operator", operator=who["operator"], origin=who["origin"])
             return "flatten goes on" if joined else "flatten started", {}
         case Cancel():
             return await _cancel(engine, action, reason, who), {"signal": action.signal}
+        case Close():
+            job = await engine.closings.start(action.scope, reason or "closed by the operator", **who)
+            return f"close {job.id} started: {job.scope}", {"closing": job.id}
+        case CancelClose():
+            return await _cancel_close(engine, action.id, reason, who), {}
         case Reset():
             return await _reset(engine, reason, who), {}
         case Stop():
@@ -134,6 +141,21 @@ async def _resume(engine: AccountEngine, reason: str, who: dict[str, str]) -> st
     await engine.modes.resume(reason or "resumed by the operator", **who)
     engine.loop.wake()
     return "running: approved signals are executed"
+
+
+async def _cancel_close(engine: AccountEngine, name: str, reason: str, who: dict[str, str]) -> str:
+    if not reason:
+        raise Refused("cancelling a close needs a reason: it goes into the journal")
+    said = f"{who['operator']}: {reason}"
+    report = engine.flattener.report
+    if report is None or report.id != name:
+        return f"close {engine.closings.cancel(name, said).id} cancelled: what is left stays open"
+    if engine.modes.mode is not EngineMode.FLATTENING:
+        raise Refused(f"flatten {name} is over: {report.statement}")
+    if report.state != "DEFERRED":
+        raise Refused(f"flatten {name} is {report.state}: only one that is DEFERRED can be cancelled")
+    engine.flattener.cancel(said)
+    return f"flatten {name} is cancelled: what is left stays open, and the account halts"
 
 
 async def _reset(engine: AccountEngine, reason: str, who: dict[str, str]) -> str:

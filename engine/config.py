@@ -126,6 +126,13 @@ class LoopSettings(Section):
     """How long an unknown outcome must stay unseen at a connected broker before it is presumed absent."""
 
 
+class FlattenSettings(Section):
+    """The flatten of the whole account."""
+
+    hold_seconds: Annotated[float, Field(ge=1, le=600)] = 3.0
+    """How long the account must stay empty before it is called flat; what refills meanwhile is closed too."""
+
+
 def _several(value: Any) -> Any:
     """One path, or a list of them, which the environment holds as JSON."""
     if isinstance(value, str):
@@ -189,6 +196,7 @@ class Settings(BaseSettings):
     gateway: GatewaySettings = GatewaySettings()
     loop: LoopSettings = LoopSettings()
     entry: EntrySettings = EntrySettings()
+    flatten: FlattenSettings = FlattenSettings()
     paper: PaperSettings = PaperSettings()
 
     @property

@@ -33,6 +33,7 @@ class EntryGate:
         cycle: Callable[[], GuardCycle],
         *,
         nets: bool,
+        closing: Callable[[str, str], str | None],
         market_finished: Callable[[], bool],
     ) -> None:
         self._modes = modes
@@ -43,6 +44,7 @@ class EntryGate:
         self._reconciler = reconciler
         self._cycle = cycle
         self._nets = nets
+        self._closing = closing
         self._market_finished = market_finished
 
     def account_refusal(self) -> str | None:
@@ -66,7 +68,8 @@ class EntryGate:
 
     def signal_refusal(self, signal: Signal) -> str | None:
         """Why a signal may not be opened now; None when it may. Not asked here: its price, which only a send knows."""
-        return self.account_refusal() or self._reconciler.blocks(signal.symbol) or self._netting_refusal(signal)
+        refusal = self.account_refusal() or self._reconciler.blocks(signal.symbol)
+        return refusal or self._closing(signal.symbol, signal.source) or self._netting_refusal(signal)
 
     def approval_refusal(self, signal: Signal) -> str | None:
         """Why approving a signal now would lead to nothing, by all that is known of it and its price; else None."""

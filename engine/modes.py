@@ -55,10 +55,13 @@ class Modes:
         await self._broker.raise_epoch(self.state.epoch)
         await self._recorder.urgent(*drafts)
 
-    async def halt(self) -> None:
-        """The flatten has reported: FLATTENING to HALTED, for the reason that the flatten had."""
+    async def halt(self, *causes: Draft) -> None:
+        """The flatten has reported: FLATTENING to HALTED, for the reason that the flatten had.
+
+        `causes` are recorded before it in the same commit.
+        """
         change, self.state = self._change(self.state, EngineMode.HALTED, self.state.halt_reason)
-        await self._recorder.urgent(change)
+        await self._recorder.urgent(*causes, change)
 
     async def resume(self, reason: str, **who: str) -> None:
         """PAUSED to RUNNING, once the journal has it. Raises Conflict or JournalError; then nothing has changed."""

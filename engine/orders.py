@@ -15,6 +15,7 @@ from engine.broker.mt5 import (
     OrderType,
     TradeAction,
     filling_for,
+    floor_volume,
     round_price,
 )
 from engine.clock import Clock
@@ -26,6 +27,8 @@ _PENDING_TYPES = {
     (EntryType.STOP, Side.BUY): OrderType.BUY_STOP,
     (EntryType.STOP, Side.SELL): OrderType.SELL_STOP,
 }
+VOLUME_EPSILON = 1e-9
+"""Two volumes nearer to each other than this, in lots, are the same."""
 _ANY_FILLING = (OrderFilling.FOK, OrderFilling.IOC, OrderFilling.RETURN)
 
 
@@ -112,31 +115,61 @@ def cancelling_request(order: int) -> dict[str, Any]:
     return {"action": int(TradeAction.REMOVE), "order": order}
 
 
-def closing_request(position: Position, spec: SymbolSpec | None, deviation: int, tries: int = 0) -> dict[str, Any]:
-    """The trade request that closes a hedging position by its ticket.
+def closing_request(
+    position: Position,
+    spec: SymbolSpec | None,
+    deviation: int,
+    tries: int = 0,
+    *,
+    lots: float | None = None,
+    magic: int | None = None,
+    comment: str = "qd flatten",
+    any_filling: bool = False,
+) -> dict[str, Any]:
+    """The trade request that closes `lots` of a position (None: all of it) by its ticket.
 
     One larger than the symbol's largest order is closed piece by piece. A close is sent whatever is known of the
-    symbol: when its conditions cannot be read, or name no filling mode, each mode is tried in turn, by the number of
-    `tries` before.
+    symbol: when its conditions cannot be read, name no filling mode, or name one that was refused (`any_filling`), each
+    mode is tried in turn, by the number of `tries` before.
     """
-    filling = filling_for(spec) if spec is not None else None
-    volume = position.volume
-    if spec is not None and 0 < spec.volume_max < volume:
-        volume = spec.volume_max
+    filling = filling_for(spec) if spec is not None and not any_filling else None
+    wanted = position.volume if lots is None else lots
     if filling is None:
         filling = _ANY_FILLING[tries % len(_ANY_FILLING)]
     return {
         "action": int(TradeAction.DEAL),
         "symbol": position.symbol,
-        "volume": volume,
+        "volume": wanted if spec is None else piece_of(spec, wanted),
         "type": int(OrderType.SELL if position.side is Side.BUY else OrderType.BUY),
         "position": position.ticket,
         "price": position.price_current,
         "deviation": deviation,
-        "magic": position.magic,
-        "comment": "qd flatten",
+        "magic": position.magic if magic is None else magic,
+        "comment": comment,
         "type_filling": int(filling),
     }
+
+
+def piece_of(spec: SymbolSpec, lots: float) -> float:
+    """How much of `lots` one order may close: at most the symbol's largest, and no rest below its smallest."""
+    if not 0 < spec.volume_max < lots:
+        return lots
+    rest = lots - spec.volume_max
+    return floor_volume(spec, lots - spec.volume_min) if rest < spec.volume_min else spec.volume_max
+
+
+def partial_close_problem(spec: SymbolSpec, held: float, lots: float) -> str | None:
+    """Why `lots` of a position of `held` lots cannot be closed, in words; None when they can."""
+    if lots > held + VOLUME_EPSILON:
+        return f"{lots:g} lots are more than the position has: {held:g}"
+    if abs(floor_volume(spec, lots) - lots) > VOLUME_EPSILON:
+        return f"{spec.name}: {lots:g} lots is not a multiple of the volume step, {spec.volume_step:g}"
+    if lots < spec.volume_min - VOLUME_EPSILON:
+        return f"{spec.name}: {lots:g} lots is below the least volume, {spec.volume_min:g}"
+    rest = held - lots
+    if VOLUME_EPSILON < rest < spec.volume_min - VOLUME_EPSILON:
+        return f"{spec.name}: {rest:g} lots would be left, below the least volume, {spec.volume_min:g}"
+    return None
 
 
 def protection_request(position: Position, sl: float, tp: float) -> dict[str, Any]:

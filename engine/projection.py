@@ -41,6 +41,28 @@ CREATE TABLE IF NOT EXISTS commands (
     digest TEXT NOT NULL,
     result TEXT NOT NULL
 ) STRICT;
+CREATE TABLE IF NOT EXISTS closings (
+    id TEXT PRIMARY KEY,
+    account TEXT NOT NULL,
+    state TEXT NOT NULL,
+    scope TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    started_at TEXT NOT NULL,
+    finished_at TEXT,
+    statement TEXT NOT NULL
+) STRICT;
+CREATE TABLE IF NOT EXISTS closes (
+    id TEXT PRIMARY KEY,
+    account TEXT NOT NULL,
+    purpose TEXT NOT NULL,
+    sent TEXT NOT NULL,
+    settled INTEGER NOT NULL,
+    executed REAL NOT NULL
+) STRICT;
+CREATE TABLE IF NOT EXISTS left_open (
+    account TEXT PRIMARY KEY,
+    what TEXT NOT NULL
+) STRICT;
 """
 
 _STATE_AFTER: Mapping[EventType, str] = {
@@ -52,6 +74,16 @@ _STATE_AFTER: Mapping[EventType, str] = {
     EventType.TRADE_FAILED: "FAILED",
     EventType.TRADE_UNKNOWN: "UNKNOWN",
 }
+
+_OF_CLOSING: Mapping[EventType, str] = {
+    EventType.CLOSING_STARTED: "RUNNING",
+    EventType.CLOSING_FINISHED: "DONE",
+    EventType.CLOSING_CANCELLED: "CANCELLED",
+    EventType.CLOSE_SENT: "",
+    EventType.CLOSE_SETTLED: "",
+    EventType.LEFT_OPEN: "",
+}
+"""Events of closing, with the state of a scoped close after them."""
 
 _RAISES_RISK = ("RUNNING", "PAUSED")
 """Modes that are entered only from the mode that was seen; the others latch whatever was before."""
@@ -106,10 +138,39 @@ def project(event: Event) -> Sequence[Statement]:
             return [_step(event, "APPROVED", "approved_at = ?", (moment,), "expires_at > ?", (moment,))]
         case EventType.TRADE_EXECUTED:
             return [_step(event, details["state"], "reason = '', filled = ?", (details["volume"],))]
+        case kind if kind in _OF_CLOSING:
+            return [_closing(event)]
         case kind if kind in _STATE_AFTER:
             return [_step(event, _STATE_AFTER[kind], "reason = ?", (details.get("reason", ""),))]
         case _:
             return []
+
+
+def _closing(event: Event) -> Statement:
+    """What lowers risk is never refused by the tables: no row count is expected."""
+    details = event.metadata
+    match event.event_type:
+        case EventType.CLOSING_STARTED:
+            return Statement(
+                "INSERT OR IGNORE INTO closings VALUES (?, ?, 'RUNNING', ?, ?, ?, NULL, '')",
+                (details["id"], event.account, _json(details["scope"]), details["reason"], iso(event.timestamp)),
+            )
+        case EventType.CLOSE_SENT:
+            return Statement(
+                "INSERT OR IGNORE INTO closes VALUES (?, ?, ?, ?, 0, 0.0)",
+                (details["id"], event.account, details["purpose"], _json(dict(details))),
+            )
+        case EventType.CLOSE_SETTLED:
+            return Statement(
+                "UPDATE closes SET settled = 1, executed = ? WHERE id = ?", (float(details["executed"]), details["id"])
+            )
+        case EventType.LEFT_OPEN:
+            return Statement("INSERT OR REPLACE INTO left_open VALUES (?, ?)", (event.account, _json(dict(details))))
+        case _:
+            return Statement(
+                "UPDATE closings SET state = ?, finished_at = ?, statement = ? WHERE id = ?",
+                (_OF_CLOSING[event.event_type], iso(event.timestamp), details["statement"], details["id"]),
+            )
 
 
 def _mode_changed(event: Event) -> Statement:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from engine.account import AccountEngine
 from engine.broker.base import MarginMode, Order, Position, Side, SymbolSpec
 from engine.broker.mt5 import OrderType
+from engine.closejobs import Job
 from engine.control import messages as wire
 from engine.entry import money_at_risk, send_problem
 from engine.guards.drawdown import floor_of
@@ -64,6 +65,7 @@ def snapshot(engine: AccountEngine, *, profile: str, started_at: datetime, gatew
         orders=[_standing(engine, item) for item in cycle.orders if item.type not in _MARKET_ORDERS],
         signals=[_signal(engine, item) for item in sorted(engine.book.all(), key=_order)],
         flatten=_flatten(engine),
+        closings=[_closing(job) for job in engine.closings.all()],
         heartbeat=_heartbeat(cycle.heartbeat),
     )
 
@@ -189,7 +191,8 @@ def _position(engine: AccountEngine, position: Position) -> wire.PositionView:
         comment=plain(position.comment, 32),
         opened_at=_broker_time(position.time_msc),
         owner=engine.cycle.observer.owner_of(position.magic),
-        note=plain(engine.flattener.note(position.ticket)),
+        note=plain(engine.closer.note(position.identifier)),
+        source=engine.closings.sources.of(position.magic),
     )
 
 
@@ -263,8 +266,23 @@ def _flatten(engine: AccountEngine) -> wire.FlattenView | None:
         finished_at=report.finished_at,
         positions_closed=report.positions_closed,
         orders_cancelled=report.orders_cancelled,
-        remaining=[plain(item) for item in report.remaining] if running else [],
+        remaining=[plain(item) for item in report.remaining] if running or report.cancelled_by else [],
         statement=report.statement,
+    )
+
+
+def _closing(job: Job) -> wire.ClosingView:
+    return wire.ClosingView(
+        id=job.id,
+        state=job.state.value,
+        scope=plain(str(job.scope)),
+        reason=plain(job.reason),
+        started_at=job.started_at,
+        finished_at=job.finished_at,
+        positions_closed=job.positions_closed,
+        orders_cancelled=job.orders_cancelled,
+        remaining=[plain(item) for item in job.remaining],
+        statement=plain(job.statement, 2000),
     )
 
 

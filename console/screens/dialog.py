@@ -32,14 +32,26 @@ class Dialog(Painted, ModalScreen[str]):
             yield Ink(id="dialog-title")
             yield Ink(id="dialog-lines")
             yield Ink(id="dialog-link")
-            yield Choices(self.choices, self.default)
+            yield Choices(self.offered(), self.default)
 
     def on_mount(self) -> None:
         """Nothing is chosen by a key that was meant for the screen below."""
         self.ready = True
-        self.query_one(Choices).focus()
-        self.query_one("#dialog-title", Ink).show([(Piece(self.title_text, "strong"),)])
+        self.give_keyboard()
+        self.query_one("#dialog-title", Ink).show([(Piece(self.heading(), "strong"),)])
         self.paint(self.console.context())
+
+    def give_keyboard(self) -> None:
+        """Let keys go to the choices."""
+        self.query_one(Choices).focus()
+
+    def heading(self) -> str:
+        """The title."""
+        return self.title_text
+
+    def offered(self) -> Sequence[Choice]:
+        """The choices; the default is among them."""
+        return self.choices
 
     def lines(self, view: View) -> Sequence[Line]:
         """What the dialog says now."""

@@ -13,6 +13,7 @@ from console.widgets.choices import Choice
 
 if TYPE_CHECKING:
     from console.app import Console
+    from engine.control.messages import OrderView
 
 REASON = "flattened by the operator"
 _LISTED = 7
@@ -46,7 +47,8 @@ def flatten_lines(view: View) -> tuple[Line, ...]:
         f" ({foreign} of these {len(positions)} are). The engine then halts until it is reset."
     )
     lines: list[Line] = [(Piece(row),) for row in textwrap.wrap(scope, WIDTH)]
-    for position in positions[: _LISTED if len(positions) <= _LISTED else _LISTED - 1]:
+    listed = _LISTED - bool(snapshot.orders)
+    for position in positions[: listed if len(positions) <= listed else listed - 1]:
         side = "BUY " if position.type == 0 else "SELL"
         whose = "  FOREIGN" if position.foreign else ""
         lines.append(
@@ -56,8 +58,10 @@ def flatten_lines(view: View) -> tuple[Line, ...]:
                 Piece(whose, "warn"),
             )
         )
-    if len(positions) > _LISTED:
-        lines.append((Piece(f"  ... and {len(positions) - _LISTED + 1} more"),))
+    if len(positions) > listed:
+        lines.append((Piece(f"  ... and {len(positions) - listed + 1} more"),))
+    if snapshot.orders:
+        lines.append((Piece(f"  {plain(_orders(snapshot.orders), WIDTH - 4)}"),))
     if not positions:
         lines.append((Piece("  No position is open now; orders and what appears meanwhile are closed too."),))
     total = sum(position.profit + position.swap for position in positions)
@@ -68,6 +72,13 @@ def flatten_lines(view: View) -> tuple[Line, ...]:
         )
     )
     return tuple(lines)
+
+
+def _orders(orders: "Sequence[OrderView]") -> str:
+    """The pending orders in one line."""
+    foreign = sum(order.owner == "foreign" for order in orders)
+    named = ", ".join(f"{order.ticket} {order.symbol} {fmt.volume(order.volume)}" for order in orders)
+    return f"{len(orders)} pending orders ({foreign} FOREIGN): {named}"
 
 
 class FlattenProgress(Dialog):

@@ -3,7 +3,7 @@
 from textual.app import ComposeResult
 
 from console.screens.base import ConsoleScreen
-from console.state import Line, Piece, View, position_rows, position_total
+from console.state import Line, Piece, Row, View, position_rows, position_total
 from console.widgets.ink import Ink
 from console.widgets.keyed_table import Column, KeyedTable
 
@@ -38,6 +38,14 @@ class PositionsScreen(ConsoleScreen):
     def main(self) -> KeyedTable:
         """The table."""
         return self.query_one(KeyedTable)
+
+    def selected(self) -> Row | None:
+        """The position under the cursor."""
+        return self.main().selected
+
+    def settled(self) -> bool:
+        """False right after another position slid under the cursor."""
+        return self.main().settled
 
     def paint_body(self, view: View) -> None:
         """Show the positions."""

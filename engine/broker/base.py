@@ -75,6 +75,8 @@ class Account:
     margin: float
     margin_free: float
     margin_level: float
+    fifo_close: bool = False
+    """Whether the oldest position of a symbol must be closed first."""
 
 
 @dataclass(frozen=True, slots=True)

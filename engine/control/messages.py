@@ -151,6 +151,8 @@ class PositionView(Wire):
     owner: Owner = "ours"
     note: str = ""
     """What is being done about it, e.g. "closing, try 2: 10018 market closed"."""
+    source: str = ""
+    """Of the signal that it comes from; "" when it is not ours."""
 
     @property
     def foreign(self) -> bool:
@@ -222,6 +224,24 @@ class FlattenView(Wire):
     statement: str = ""
 
 
+class ClosingView(Wire):
+    """A scoped close: running, or one of the last. `statement` ends it: closed and confirmed, or what is left and why.
+
+    `scope` is what it covers, in words.
+    """
+
+    id: str
+    state: Literal["RUNNING", "DEFERRED", "DONE", "CANCELLED"]
+    scope: str
+    reason: str
+    started_at: datetime
+    finished_at: datetime | None = None
+    positions_closed: int = 0
+    orders_cancelled: int = 0
+    remaining: list[str] = []
+    statement: str = ""
+
+
 class HeartbeatView(Wire):
     """HeartbeatMetrics, every 10 seconds, by a completed guard cycle."""
 
@@ -259,6 +279,8 @@ class Snapshot(Wire):
     signals: list[SignalView] = []
     """PENDING ones first, oldest first; then those under way (APPROVED, EXECUTING, WORKING, PARTIAL, UNKNOWN)."""
     flatten: FlattenView | None = None
+    closings: list[ClosingView] = []
+    """Scoped closes, oldest first."""
     heartbeat: HeartbeatView | None = None
 
 
@@ -341,6 +363,60 @@ class Flatten(Wire):
     kind: Literal["flatten"] = "flatten"
 
 
+class SymbolScope(Wire):
+    """Everything of a symbol, pending orders too, and what of it appears meanwhile."""
+
+    kind: Literal["symbol"] = "symbol"
+    symbol: Symbol
+
+
+class SourceScope(Wire):
+    """Everything that a source of signals has opened, pending orders too, and what of it appears meanwhile."""
+
+    kind: Literal["source"] = "source"
+    source: Annotated[str, StringConstraints(min_length=1, max_length=64)]
+
+
+class LosersScope(Wire):
+    """The positions that are at a loss, with their swap, when the close begins."""
+
+    kind: Literal["losers"] = "losers"
+
+
+class WinnersScope(Wire):
+    """The positions that are at a profit, with their swap, when the close begins."""
+
+    kind: Literal["winners"] = "winners"
+
+
+class PositionScope(Wire):
+    """One position by its identifier, at the volume the operator saw; `volume` lots of it, or all."""
+
+    kind: Literal["position"] = "position"
+    position: int
+    seen_volume: Annotated[float, Field(gt=0)]
+    volume: Annotated[float, Field(gt=0)] | None = None
+
+
+CloseScope = Annotated[
+    SymbolScope | SourceScope | LosersScope | WinnersScope | PositionScope, Field(discriminator="kind")
+]
+
+
+class Close(Wire):
+    """Close a part of the account; the mode stays. Answered at once; the snapshot's `closings` tell how it goes."""
+
+    kind: Literal["close"] = "close"
+    scope: CloseScope
+
+
+class CancelClose(Wire):
+    """Stop a scoped close, or a flatten that is DEFERRED, by its id: what is left stays open. Needs a reason."""
+
+    kind: Literal["cancel_close"] = "cancel_close"
+    id: Annotated[str, StringConstraints(min_length=1, max_length=64)]
+
+
 class Reset(Wire):
     """Lift the halt: HALTED to PAUSED, the peak restarts at the present equity. Refused unless flat; needs a reason."""
 
@@ -384,7 +460,8 @@ class AddSignal(Wire):
 
 
 Action = Annotated[
-    Approve | Reject | Pause | Resume | Flatten | Reset | Stop | AddSignal | Cancel, Field(discriminator="kind")
+    Approve | Reject | Pause | Resume | Flatten | Close | CancelClose | Reset | Stop | AddSignal | Cancel,
+    Field(discriminator="kind"),
 ]
 
 

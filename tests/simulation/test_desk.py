@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from engine.account import UnsupportedAccount
 from engine.control import messages as wire
 from engine.intake.strategies.demo import DemoStrategy
 from engine.paper.terminal import PaperTerminal, TerminalConfig
@@ -20,16 +19,6 @@ from tests.simulation.world import opened_volume, world
 
 def changed(**changes: Any) -> Any:
     return lambda honest, *args, **kwargs: Struct(honest(*args, **kwargs), **changes)
-
-
-@pytest.mark.parametrize("margin_mode", [0, 1])
-def test_a_netting_account_is_refused_at_start_by_name(tmp_path: Path, margin_mode: int) -> None:
-    async def run() -> None:
-        async with world(tmp_path, faults={"account_info": changed(margin_mode=margin_mode)}):
-            raise AssertionError("it started")
-
-    with pytest.RaisesGroup(pytest.RaisesExc(UnsupportedAccount, match="only hedging")):
-        run_virtual(run())
 
 
 @pytest.mark.parametrize(

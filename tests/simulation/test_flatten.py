@@ -296,7 +296,7 @@ def test_reset_in_the_moment_before_a_refill_is_noticed_is_refused_too(tmp_path:
     async def run() -> None:
         async with world(tmp_path) as made:
             await flattened(made)
-            made.engine._something_is_open = lambda: False  # type: ignore[method-assign]  # it has not been noticed yet
+            made.engine.closedown.something_is_open = lambda: False  # type: ignore[method-assign]  # it has not been noticed yet
             foreign_position(made.terminal)
             await made.until(lambda: made.engine.cycle.reading.positions)
             refused = await made.command(wire.Reset(), "flat, I think")

@@ -39,6 +39,9 @@ COMMANDS_THAT_NEED_AN_ENGINE = [
     ["pause"],
     ["resume"],
     ["flatten", "--yes"],
+    ["close", "--losers", "--yes"],
+    ["close", "--position", "1001", "--yes"],
+    ["close", "cancel", "C1", "--reason", "x"],
     ["reset", "--reason", "x", "--yes"],
     ["events"],
     ["events", "--follow"],
@@ -77,6 +80,12 @@ def test_without_an_engine_every_command_says_so_and_exits_4(run: Run, arguments
         (["pause", "--reason", "x" * 501], "--reason"),
         (["events", "--after", "-1"], "--after"),
         (["flatten", "--yes", "--timeout", "-1"], "--timeout"),
+        (["close", "--yes"], "--position"),
+        (["close", "--losers", "--winners", "--yes"], "--position"),
+        (["close", "--symbol", "EUR USD", "--yes"], "--symbol"),
+        (["close", "--losers", "--volume", "1", "--yes"], "--volume"),
+        (["close", "cancel", "C1"], "--reason"),
+        (["close", "cancel", "C1", "--reason", " "], "--reason"),
         (["signal", "add", "--symbol", "EURUSD"], "--side"),
         (
             ["signal", "add", "--symbol", "EURUSD", "--side", "up", "--volume", "1", "--sl", "1", "--tp", "2"],
@@ -205,8 +214,8 @@ def test_positions_for_people(run: Run, engine: FakeEngine) -> None:
     assert run("positions").stdout == "no open positions\n"
     engine.positions = [position(1001), position(1002, type=1, sl=0.0, comment="\x1b[31mevil", note="closing, try 2")]
     head, first, second = run("positions").stdout.splitlines()
-    assert head.split()[:4] == ["ticket", "symbol", "side", "volume"]
-    assert first.split()[:5] == ["1001", "EURUSD", "buy", "0.10", "1.08000"]
+    assert head.split()[:5] == ["position", "ticket", "symbol", "side", "volume"]
+    assert first.split()[:6] == ["1001", "1001", "EURUSD", "buy", "0.10", "1.08000"]
     assert "sell" in second
     assert "[31mevil  closing, try 2" in second
     assert "\x1b" not in second

@@ -6,6 +6,7 @@ from typing import Any
 
 from engine.control.messages import (
     AccountView,
+    ClosingView,
     Command,
     CommandResult,
     DrawdownView,
@@ -93,6 +94,17 @@ def flatten(state: str, **changes: Any) -> FlattenView:
     return FlattenView(**{**values, **changes})
 
 
+def closing(state: str, **changes: Any) -> ClosingView:
+    values: dict[str, Any] = {
+        "id": "C1",
+        "state": state,
+        "scope": "everything of EURUSD",
+        "reason": "",
+        "started_at": START,
+    }
+    return ClosingView(**{**values, **changes})
+
+
 class FakeEngine:
     """Answers from what the test puts into it; `hold` keeps commands waiting until it is set."""
 
@@ -102,6 +114,7 @@ class FakeEngine:
         self.orders: list[OrderView] = []
         self.signals: list[SignalView] = []
         self.flatten: FlattenView | None = None
+        self.closings: list[ClosingView] = []
         self.mode = "RUNNING"
         self.padding = ""
         self.empty = False
@@ -177,6 +190,7 @@ class FakeEngine:
             orders=self.orders,
             signals=self.signals,
             flatten=self.flatten,
+            closings=self.closings,
         )
 
     async def events(self, after: int, limit: int) -> EventsPage:
