@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 class ClosePosition(Command):
     """Close the selected position, all of it or a part. Asks once."""
 
-    name, key, title = "close", "c", "Close"
+    name, key, title = "close", "x", "Close"
 
     def here(self, context: Context) -> bool:
         return context.screen == "positions"

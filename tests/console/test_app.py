@@ -406,7 +406,7 @@ async def test_help_names_every_command_and_why_one_is_not_available() -> None:
 async def test_the_palette_offers_the_same_commands_and_no_stock_quit() -> None:
     engine = FakeEngine(snapshot(engine={"mode": "PAUSED"}))
     app = console(engine)
-    async with app.run_test(size=(80, 50)) as pilot:
+    async with app.run_test(size=(80, 70)) as pilot:
         await connected(pilot)
         await pilot.press("ctrl+p")
         text = await shown(pilot, "Resume  (p)", "Quit  (q)", "not now: no signal is selected")

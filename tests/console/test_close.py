@@ -32,15 +32,15 @@ async def test_closing_a_position_asks_and_its_default_is_cancel() -> None:
     app = console(engine)
     async with app.run_test(size=(80, 24)) as pilot:
         await connected(pilot)
-        await pilot.press("c")
+        await pilot.press("x")
         await until(pilot, lambda: "press 2" in toasts(app))
         await pilot.press("2")
         await shown(pilot, "Close")
-        await pilot.press("c")
+        await pilot.press("x")
         await shown(pilot, "CLOSE A PART OF THE ACCOUNT?", "7  EURUSD", "> Cancel: close nothing")
         await pilot.press("enter")
         await until(pilot, lambda: not isinstance(app.screen, CloseDialog))
-        await pilot.press("c", "c", "y", "escape")
+        await pilot.press("x", "x", "y", "escape")
         await until(pilot, lambda: len(app.screen_stack) == 1)
         assert engine.sent == []
 
@@ -50,7 +50,7 @@ async def test_the_position_is_sent_with_the_volume_that_was_seen_when_the_dialo
     app = console(engine)
     async with app.run_test(size=(80, 24)) as pilot:
         await connected(pilot)
-        await pilot.press("2", "c")
+        await pilot.press("2", "x")
         await shown(pilot, "Close position 7 EURUSD 0.10")
         engine.push(snapshot(positions=[position(7, volume=0.4), position(9)]))
         await shown(pilot, "0.40")
@@ -65,7 +65,7 @@ async def test_a_part_asks_for_its_lots(typed: str, lots: float | None) -> None:
     app = console(engine)
     async with app.run_test(size=(80, 24)) as pilot:
         await connected(pilot)
-        await pilot.press("2", "c")
+        await pilot.press("2", "x")
         await until(pilot, lambda: isinstance(app.screen, CloseDialog))
         await pilot.press("down", "down", "enter")
         await shown(pilot, "CLOSE HOW MANY LOTS?")

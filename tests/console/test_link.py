@@ -96,7 +96,7 @@ def test_a_newer_snapshot_replaces_one_that_was_not_handled() -> None:
 
 
 def test_every_command_has_one_key_one_name_and_one_sentence() -> None:
-    keys = [key for command in COMMANDS for key in command.key.split(",")]
+    keys = [key for command in COMMANDS for key in command.key.split(",") if key]
     assert len(keys) == len(set(keys))
     assert len({command.name for command in COMMANDS}) == len(COMMANDS)
     assert all(command.help().endswith(".") for command in COMMANDS)
