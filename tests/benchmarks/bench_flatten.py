@@ -252,7 +252,7 @@ async def main(trials: int) -> None:
         async with desk(Path(name)) as running:
             print("milliseconds: p50, p99, max of the engine, of the bare calls, and the ratios")
             running.board.delay_us = DELAY_MS * 1000
-            for positions in (1, 10):
+            for positions in (1, 10, 50, 200):
                 taken, bare = await side_by_side(
                     trials,
                     functools.partial(flatten, running, positions, chance),

@@ -316,6 +316,28 @@ def test_what_appears_while_a_symbol_or_a_source_is_closed_is_closed_too(tmp_pat
     run_virtual(run())
 
 
+def test_closed_is_said_only_a_second_after_the_first_empty_look_and_when_deals_explain_it(tmp_path: Path) -> None:
+    faults: dict[str, Any] = {}
+
+    async def run() -> None:
+        async with world(tmp_path, faults=faults) as made:
+            for hidden in (False, True):
+                await buy(made, "EURUSD", 0.3)
+                name = await start(made, wire.SymbolScope(symbol="EURUSD"))
+                await made.until(lambda: held(made.terminal) == [])
+                emptied = made.engine.clock.monotonic()
+                if hidden:
+                    faults["history_deals_get"] = lambda honest, *args, **kwargs: ()
+                    await asyncio.sleep(5)
+                    assert view(made, name).state == "RUNNING"
+                    assert "its deals do not close it" in view(made, name).remaining[0]
+                    faults.clear()
+                await ended(made, name)
+                assert made.engine.clock.monotonic() - emptied >= 1.0
+
+    run_virtual(run())
+
+
 def test_it_is_not_called_closed_while_an_order_for_it_may_still_be_filled(tmp_path: Path) -> None:
     """An opening whose answer was lost comes while its symbol is closed: it is waited for, and closed."""
     pending: list[Any] = []

@@ -150,10 +150,10 @@ def test_field_13_a_closed_market_is_not_hammered_and_is_closed_on_as_soon_as_qu
             await made.bought()
             now = made.terminal.faults.now
             for kind in ("closed", "freeze"):
-                made.terminal.add_fault(read_fault({"kind": kind, "at": now, "seconds": 500.0}))
+                made.terminal.add_fault(read_fault({"kind": kind, "at": now, "seconds": 515.0}))
             await asyncio.sleep(0.2)
             await deferred(made)
-            await made.until(lambda: made.terminal.faults.now >= now + 500, 600)
+            await made.until(lambda: made.terminal.faults.now >= now + 515, 600)
             tries, opened = len(sends.requests), made.engine.clock.monotonic()
             assert 10 <= tries <= 25
             await made.until(lambda: held(made.terminal) == [])
