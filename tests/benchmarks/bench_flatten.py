@@ -45,7 +45,7 @@ MODULE = "tests.benchmarks.breach_terminal"
 DELAY_MS = 20
 DEVIATION = 20
 _SETTLE_SECONDS = 0.3
-_DEADLINE_SECONDS = 10.0
+_DEADLINE_SECONDS = 30.0
 
 
 class StampedBroker(Mt5Broker):

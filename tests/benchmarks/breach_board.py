@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-SLOTS = 64
+SLOTS = 256
 VOLUME = 0.1
 """Lots of every position."""
 PRICE = 1.10000
