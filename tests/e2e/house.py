@@ -85,6 +85,8 @@ class House:
         }
         self._started: list[subprocess.Popen[str]] = []
         self._logs = itertools.count(1)
+        self.engine_log = folder / "engine-0.txt"
+        """What the engine that was started last has printed."""
         self._ids = itertools.count(1)
 
     def move_to(self, folder: Path) -> None:
@@ -130,19 +132,27 @@ class House:
         """Run the command with --json and return the value it printed."""
         return json.loads(self.done(*arguments, "--json"))
 
+    def launch_engine(self, *arguments: str) -> "subprocess.Popen[str]":
+        """Start `quarterdeck engine` in the foreground of nothing, and do not wait for it."""
+        with self._next_log().open("w") as output:
+            return self.start("engine", *arguments, stdout=output, stderr=subprocess.STDOUT)
+
     def engine(self, *arguments: str) -> "subprocess.Popen[str]":
-        """Start `quarterdeck engine` in the foreground of nothing, and wait until it judges readings."""
-        log = self.home / f"engine-{next(self._logs)}.txt"
-        with log.open("w") as output:
-            process = self.start("engine", *arguments, stdout=output, stderr=subprocess.STDOUT)
+        """Start an engine, and wait until it judges readings."""
+        process = self.launch_engine(*arguments)
 
         def judging() -> bool:
-            assert process.poll() is None, f"the engine ended with {process.returncode}: {log.read_text()}"
+            if process.poll() is not None:
+                raise AssertionError(f"the engine ended with {process.returncode}: {self.engine_log.read_text()}")
             seen = self.look()
             return seen is not None and seen["engine"]["pid"] == process.pid and seen["reading"]["validity"] == "VALID"
 
         until(judging, "an engine with a valid reading")
         return process
+
+    def _next_log(self) -> Path:
+        self.engine_log = self.home / f"engine-{next(self._logs)}.txt"
+        return self.engine_log
 
     # the engine's socket
 
@@ -297,8 +307,16 @@ def role_of(words: Sequence[str]) -> str:
 
 def gone(pid: int) -> bool:
     """Whether a process has ended, reaped or not."""
+    return birth(pid) is None
+
+
+def birth(pid: int) -> int | None:
+    """When a process was started, in clock ticks since the machine was: tells it from a later one of the same id.
+
+    None when it has ended.
+    """
     try:
-        status = Path(f"/proc/{pid}/stat").read_text()
+        status = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
-        return True
-    return status.rpartition(")")[2].split()[0] == "Z"
+        return None
+    return None if status[0] in "ZX" else int(status[19])
