@@ -122,8 +122,8 @@ class Raid:
                     await self._come_to_rest()
         finally:
             await self._control.close()
-        self._count()
-        figures.seconds = time.monotonic() - began
+            self._count()
+            figures.seconds = time.monotonic() - began
         return figures
 
     # the programs

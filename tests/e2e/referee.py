@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,8 +22,8 @@ HELD = frozenset({"EXECUTED", "PARTIAL"})
 """States of a signal that has opened something."""
 UNSETTLED = frozenset({"APPROVED", "EXECUTING", "UNKNOWN"})
 """States that reconciliation, or the operator, must still end."""
-_CLOCK_SLACK = timedelta(seconds=1)
-"""A deal bears the time of the last tick, which is a moment before it."""
+_CLOCK_SLACK = timedelta(seconds=5)
+"""A deal bears the time of the last tick before it, and the market is quiet for more than a second now and then."""
 
 
 class Row(NamedTuple):
@@ -195,7 +196,7 @@ def in_flight(lives: Mapping[str, Life], kill: Kill) -> list[str]:
     """
     found = []
     for signal, life in lives.items():
-        for row, after in zip(life.steps, [*life.steps[1:], None], strict=True):
+        for row, after in zip_longest(life.steps, life.steps[1:]):
             if row.kind != "signal_executing" or row.time > kill.time:
                 continue
             if kill.victim == "engine":
