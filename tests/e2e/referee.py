@@ -20,6 +20,8 @@ from engine.signals import is_ours, magic_of
 
 HELD = frozenset({"EXECUTED", "PARTIAL"})
 """States of a signal that has opened something."""
+STANDING = frozenset({"WORKING", "PARTIAL"})
+"""States of a signal whose limit or stop order may stand at the broker."""
 UNSETTLED = frozenset({"APPROVED", "EXECUTING", "UNKNOWN"})
 """States that reconciliation, or the operator, must still end."""
 _CLOCK_SLACK = timedelta(seconds=5)
@@ -79,6 +81,10 @@ class Life:
         elif row.kind == "trade_executed":
             self.filled = float(row.data["volume"])
 
+    def failed(self) -> str:
+        """What was said when it was taken for failed, at any time; "" when it never was."""
+        return next((str(row.data["reason"]) for row in self.steps if row.kind == "trade_failed"), "")
+
     @property
     def was_unknown(self) -> bool:
         """Whether its outcome has ever been unknown."""
@@ -135,7 +141,7 @@ class Referee:
         return volumes
 
     def doubles(self) -> list[str]:
-        """Signals that were sent more than once, opened more than they may, or were opened without leave."""
+        """Signals that were sent more than once, opened more than they may, without leave, or against what was said."""
         problems = []
         names = {magic_of(signal): signal for signal in self.lives}
         opened = self.opened()
@@ -155,6 +161,8 @@ class Referee:
             allowed = min([life.volume, *(claim.data["intent"]["volume"] for claim in life.claims)])
             if opened.get(magic, 0.0) > allowed:
                 problems.append(f"{signal}: {opened[magic]} lots were opened of {allowed}")
+            if magic in opened and (said := life.failed()):
+                problems.append(f"{signal}: was said to have failed ({said}), and opened {opened[magic]} lots")
         problems += [self._late(deal, names[deal.magic]) for deal in self.openings() if deal.magic in names]
         return [problem for problem in problems if problem]
 
@@ -180,6 +188,10 @@ class Referee:
             found = self.lives.get(signal)
             if found is not None and (found.state not in HELD or abs(found.filled - volume) > 1e-9):
                 problems.append(f"{signal}: opened {volume} lots; the journal has {found.filled}, {found.state}")
+        for order in self.books.orders.values():
+            found = self.lives.get(names.get(order.magic, ""))
+            if found is None or found.state not in STANDING:
+                problems.append(f"order {order.ticket} stands, and its signal is {found.state if found else 'none'}")
         for position in self.books.positions.values():
             found = self.lives.get(names.get(position.magic, ""))
             if found is None:

@@ -51,7 +51,7 @@ def journal(*steps: tuple[str, dict[str, Any]], run: str = "T-7") -> list[Row]:
 APPROVED = ("signal_approved", {"state": "APPROVED"})
 CLAIMED = ("signal_executing", {"state": "EXECUTING", "intent": {"volume": 0.1, "sent_at": "2026-01-05T08:00:02Z"}})
 EXECUTED = ("trade_executed", {"state": "EXECUTED", "volume": 0.1})
-FAILED = ("trade_failed", {"state": "FAILED"})
+FAILED = ("trade_failed", {"state": "FAILED", "reason": "10006 REJECT"})
 
 
 def referee(rows: list[Row], *records: Record) -> Referee:
@@ -75,6 +75,7 @@ def test_signal_opened_once_and_known_is_no_problem() -> None:
         (journal(APPROVED, CLAIMED, EXECUTED), (deal(1, 0.2),), "0.2 lots were opened of 0.1"),
         (journal(APPROVED), (deal(1),), "0 journalled intents"),
         (journal(APPROVED, CLAIMED, FAILED, CLAIMED), (deal(1),), "2 journalled intents"),
+        (journal(APPROVED, CLAIMED, FAILED, EXECUTED), (deal(1),), "was said to have failed (10006 REJECT)"),
         (journal(CLAIMED), (deal(1),), "never approved"),
         (journal(APPROVED, CLAIMED), (deal(1, seconds=-4.0),), "its intent is of"),
         ([], (deal(1),), "nobody proposed"),
@@ -91,6 +92,7 @@ def test_order_that_is_doubled_or_was_sent_without_leave_is_found(
     [
         (journal(APPROVED, CLAIMED), (), "still EXECUTING"),
         (journal(APPROVED, CLAIMED, FAILED), (deal(1),), "the journal has 0.0, FAILED"),
+        (journal(APPROVED, CLAIMED, FAILED), (standing(1),), "order 1 stands, and its signal is FAILED"),
         ([], (held(),), "belongs to no signal"),
         (journal(APPROVED, CLAIMED, EXECUTED), (deal(1), held(sl=0.0)), "has its stop at 0.0"),
     ],
