@@ -115,8 +115,8 @@ class Raid:
         try:
             async with ControlClient(control_address(self._house.state), "e2e") as self._client:
                 self._desk = Desk(self._client, random.Random(figures.seed + 1))
-                async with self._flow():
-                    while len(figures.kills) < kills and not figures.problems:
+                async with self._flow() as flow:
+                    while len(figures.kills) < kills and not figures.problems and not flow.done():
                         await self._strike(kills)
                 if not figures.problems:
                     await self._come_to_rest()
@@ -133,11 +133,11 @@ class Raid:
         self._up.set()
 
     @contextlib.asynccontextmanager
-    async def _flow(self) -> AsyncIterator[None]:
+    async def _flow(self) -> AsyncIterator["asyncio.Task[None]"]:
         """Let an operator work at a steady pace, whatever is killed meanwhile. What goes wrong there ends the raid."""
         flow = asyncio.create_task(self._operate())
         try:
-            yield
+            yield flow
         finally:
             flow.cancel()
             with contextlib.suppress(asyncio.CancelledError):
