@@ -6,7 +6,7 @@ from tests.e2e.conftest import OpenHouse
 from tests.e2e.raid import raid, settings
 
 SEED = 4
-KILLS = 14
+KILLS = 18
 """`python -m tests.e2e.kills` makes as many as wanted."""
 
 
