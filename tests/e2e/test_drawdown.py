@@ -18,7 +18,7 @@ def test_guard_trips_flattens_and_stays_halted_through_a_kill_until_an_operator_
     arguments = ("--replay", str(ticks), "--speed", "max")
     engine = house.engine(*arguments)
     login = house.look()["account"]["login"]
-    trade = ("--symbol", "EURUSD", "--side", "buy", "--volume", "4", "--sl", "0.3", "--tp", "3")
+    trade = ("--symbol", "EURUSD", "--side", "buy", "--volume", "4", "--sl", "0.3", "--tp", "4")
     identifier = house.done("signal", "add", *trade).strip()
     house.done("approve", f"{identifier}@1")
 
