@@ -32,6 +32,8 @@ SETTLE_SECONDS = 1.0
 _HELD_BACK = (0.02, 0.4)
 _FLOW_SECONDS = (0.05, 0.3)
 _AFTER_APPROVAL_SECONDS = 0.03
+_FLATTEN_SECONDS = 2.5
+"""About as long as a flatten takes here: a kill falls anywhere in it, or behind it."""
 _POLL_SECONDS = 0.002
 
 
@@ -48,6 +50,7 @@ def settings(seed: int, folder: Path) -> dict[str, str]:
         "QUARTERDECK_PAPER__BROKER": str(broker),
         "QUARTERDECK_LOOP__SETTLE_SECONDS": str(SETTLE_SECONDS),
         "QUARTERDECK_LOOP__RECONCILE_SECONDS": "1",
+        "QUARTERDECK_FLATTEN__HOLD_SECONDS": "1",
     }
 
 
@@ -68,6 +71,7 @@ class Figures:
     kills: list[Kill] = field(default_factory=list)
     in_flight: Counter[str] = field(default_factory=Counter)
     problems: list[str] = field(default_factory=list)
+    flattening: int = 0
     done: Counter[str] = field(default_factory=Counter)
     refused: Counter[str] = field(default_factory=Counter)
     signals: int = 0
@@ -84,7 +88,8 @@ class Figures:
 
         return [
             f"seed {self.seed}: {len(self.kills)} kills ({counted(Counter(kill.victim for kill in self.kills))})",
-            f"with an order in flight: {self.in_flight.total()} ({counted(self.in_flight)})",
+            f"with an order in flight: {self.in_flight.total()} ({counted(self.in_flight)});"
+            f" in a flatten: {self.flattening}",
             f"{self.signals} signals, {self.opened} opened; {self.unknown} unknown outcomes resolved,"
             f" {self.found} of them as opened",
             f"commands accepted: {counted(self.done)}; refused: {counted(self.refused)}",
@@ -163,8 +168,12 @@ class Raid:
         victim = self._draws.choices((ENGINE, ORDERS, READS), (45, 35, 20))[0]
         pid = await self._find(victim)
         born = birth(pid)
-        if self._draws.random() < 0.7:
+        manner = self._draws.random()
+        if manner < 0.75:
             held = await self._send_something()
+            if manner < 0.1:
+                await self._desk.send(wire.Flatten())
+                held = _FLATTEN_SECONDS
             await asyncio.sleep(self._draws.uniform(0, held or _AFTER_APPROVAL_SECONDS))
         else:
             await asyncio.sleep(self._draws.uniform(0.0, 0.6))
@@ -229,6 +238,7 @@ class Raid:
                 raise AssertionError(f"the engine {pid} ended by itself: {ended}")
         self.figures.kills.append(struck)
         await self._look()
+        self.figures.flattening += self._referee.mode[0] == "FLATTENING"
         self._blame(self._referee.doubles())
 
     async def _kill_while_it_starts(self) -> None:
@@ -247,9 +257,12 @@ class Raid:
         return read_journal(self._house.state / "journal.db", after)
 
     async def _look(self) -> None:
-        """Follow the ledger, and only then the journal."""
+        """Follow the ledger, and only then the journal; before it too, for what an engine that is halted has said."""
+        self._referee.hear(self._news())
+        mode = self._referee.mode
         self._referee.see(await self._control.ledger(self._referee.records))
         self._referee.hear(self._news())
+        self._blame(self._referee.unproven(mode))
         self._referee.compare_clocks((await self._control.status()).time_msc, datetime.now(UTC))
 
     def _blame(self, problems: list[str]) -> None:

@@ -99,6 +99,8 @@ class Referee:
         self.lives: dict[str, Life] = {}
         self.books = Books(2)
         self.records = 0
+        self.mode = ("", 0)
+        """The engine's last journalled mode, and the sequence number of the event that says so."""
         self._clock_ahead: timedelta | None = None
         self.accepted: dict[int, set[int]] = {}
         """The tickets of the opening orders that the broker has taken, by magic number."""
@@ -107,6 +109,8 @@ class Referee:
         """Take the next events of the journal."""
         for row in rows:
             self.rows.append(row)
+            if row.kind == "mode_changed":
+                self.mode = (row.data["to"], row.seq)
             signal = row.data.get("signal")
             if row.kind == "signal_received":
                 self.lives[row.data["signal"]] = Life(row.data["volume"], row.data["sl"])
@@ -176,6 +180,12 @@ class Referee:
             if dealt + _CLOCK_SLACK < sent:
                 return f"{signal}: deal {deal.ticket} was made at {dealt}, its intent is of {sent}"
         return ""
+
+    def unproven(self, mode: tuple[str, int]) -> list[str]:
+        """What is open on an account that was halted, as flat, before the ledger was read and after it."""
+        if mode != self.mode or self.mode[0] != "HALTED" or not (self.books.positions or self.books.orders):
+            return []
+        return [f"halted as flat with {len(self.books.positions)} positions and {len(self.books.orders)} orders"]
 
     def orphans(self) -> list[str]:
         """What the engine does not know it has opened, and what is left in doubt: asked once it has reconciled."""

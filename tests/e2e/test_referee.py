@@ -101,6 +101,15 @@ def test_what_the_engine_does_not_know_it_has_is_found(rows: list[Row], records:
     assert any(said in problem for problem in referee(rows, *records).orphans())
 
 
+def test_account_that_is_halted_as_flat_with_something_open_is_found() -> None:
+    halted = Row(9, START, "mode_changed", "T-7", {"to": "HALTED"})
+    one = referee([*journal(APPROVED, CLAIMED, EXECUTED), halted], deal(1), held())
+    assert one.unproven(("HALTED", 9)) == ["halted as flat with 1 positions and 0 orders"]
+    # It was flat, and was reset, between two looks at the journal.
+    assert one.unproven(("FLATTENING", 8)) == one.unproven(("HALTED", 7)) == []
+    assert referee([halted]).unproven(("HALTED", 9)) == []
+
+
 def test_kill_between_claim_and_outcome_had_an_order_in_flight() -> None:
     rows = journal(APPROVED, CLAIMED, EXECUTED)
     claimed, ended = rows[2].time, rows[3].time
