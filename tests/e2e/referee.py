@@ -62,6 +62,7 @@ def read_journal(path: Path, after: int = 0) -> list[Row]:
 class Life:
     """What the journal says of one signal. `volume` in lots; `steps` are its events in order."""
 
+    symbol: str
     volume: float
     sl: float
     state: str = "PENDING"
@@ -101,6 +102,8 @@ class Referee:
         self.records = 0
         self.mode = ("", 0)
         """The engine's last journalled mode, and the sequence number of the event that says so."""
+        self.reckless: list[str] = []
+        """What was sent on a symbol on which an outcome was not known."""
         self._clock_ahead: timedelta | None = None
         self.accepted: dict[int, set[int]] = {}
         """The tickets of the opening orders that the broker has taken, by magic number."""
@@ -113,9 +116,19 @@ class Referee:
                 self.mode = (row.data["to"], row.seq)
             signal = row.data.get("signal")
             if row.kind == "signal_received":
-                self.lives[row.data["signal"]] = Life(row.data["volume"], row.data["sl"])
+                self.lives[row.data["signal"]] = Life(row.data["symbol"], row.data["volume"], row.data["sl"])
             elif signal in self.lives:
+                if row.kind == "signal_executing":
+                    self._ask_for_doubt(signal)
                 self.lives[signal].take(row)
+
+    def _ask_for_doubt(self, claimed: str) -> None:
+        symbol = self.lives[claimed].symbol
+        self.reckless += [
+            f"{claimed}: was sent while the outcome of {signal} on {symbol} was not known"
+            for signal, life in self.lives.items()
+            if life.symbol == symbol and life.state == "UNKNOWN"
+        ]
 
     def see(self, records: Iterable[Record]) -> None:
         """Take the next records of the ledger."""
@@ -146,7 +159,7 @@ class Referee:
 
     def doubles(self) -> list[str]:
         """Signals that were sent more than once, opened more than they may, without leave, or against what was said."""
-        problems = []
+        problems = [*self.reckless]
         names = {magic_of(signal): signal for signal in self.lives}
         opened = self.opened()
         for magic, tickets in self.accepted.items():

@@ -41,7 +41,7 @@ def held(sl: float = STOP) -> Record:
 
 def journal(*steps: tuple[str, dict[str, Any]], run: str = "T-7") -> list[Row]:
     """A journal of one event a second."""
-    received = ("signal_received", {"volume": 0.1, "sl": STOP})
+    received = ("signal_received", {"symbol": "EURUSD", "volume": 0.1, "sl": STOP})
     return [
         Row(place, START + timedelta(seconds=place), kind, run, {"signal": SIGNAL, **data})
         for place, (kind, data) in enumerate((received, *steps))
@@ -99,6 +99,16 @@ def test_order_that_is_doubled_or_was_sent_without_leave_is_found(
 )
 def test_what_the_engine_does_not_know_it_has_is_found(rows: list[Row], records: tuple[Record, ...], said: str) -> None:
     assert any(said in problem for problem in referee(rows, *records).orphans())
+
+
+def test_order_on_a_symbol_whose_last_outcome_is_not_known_is_found() -> None:
+    unknown = journal(APPROVED, CLAIMED, ("trade_unknown", {"state": "UNKNOWN"}))
+    other = [row._replace(data={**row.data, "signal": "ZZZZZZZZ"}) for row in journal(APPROVED, CLAIMED)]
+    assert any(
+        "while the outcome of K3V9X2QD on EURUSD" in problem for problem in referee([*unknown, *other]).doubles()
+    )
+    elsewhere = [row._replace(data={**row.data, "symbol": "USDJPY"}) for row in other]
+    assert referee([*unknown, *elsewhere]).doubles() == []
 
 
 def test_account_that_is_halted_as_flat_with_something_open_is_found() -> None:
