@@ -138,8 +138,6 @@ class Reconciler:
         evidence = await self._look(signal)
         if evidence is None:
             return
-        if evidence.trace is not Trace.NOTHING:
-            self._absent_since.pop(signal.id, None)
         match evidence.trace:
             case Trace.FILLED:
                 await self._executor.filled(signal, evidence.order, evidence.deals)
@@ -149,9 +147,10 @@ class Reconciler:
                 await self._protect_part(signal, evidence)
                 await self._end_overdue(signal)
                 return
-            case Trace.NOTHING if connected and self._has_been_absent(signal):
-                reason = f"order {intent_in(signal).order} is gone without a trace"
-                await self._book.step(signal, SignalState.FAILED, EventType.TRADE_FAILED, reason=reason)
+            case Trace.NOTHING if connected:
+                # An order that stood does not vanish: a terminal that has just connected may not show it yet.
+                reason = f"order {intent_in(signal).order} stood at the broker and is in no list of it"
+                await self._book.step(signal, SignalState.UNKNOWN, EventType.TRADE_UNKNOWN, reason=reason)
             case _:
                 return
         self._forget(signal)

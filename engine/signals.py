@@ -3,7 +3,7 @@
     PENDING -> APPROVED -> EXECUTING -> WORKING | PARTIAL | EXECUTED | FAILED | UNKNOWN
     PENDING -> REJECTED | EXPIRED        APPROVED -> EXPIRED | BLOCKED
     UNKNOWN -> WORKING | PARTIAL | EXECUTED | FAILED      (by evidence, or by the operator)
-    WORKING -> PARTIAL | EXECUTED | FAILED                (a limit or stop order at the broker)
+    WORKING -> PARTIAL | EXECUTED | FAILED | UNKNOWN      (a limit or stop order at the broker; UNKNOWN: it is gone)
     FAILED, PARTIAL -> PARTIAL | EXECUTED                 (only by deals that the broker shows later)
 
 Every step is one conditional update in the journal (state and version in its WHERE); the step to EXECUTING also asks
@@ -54,7 +54,7 @@ TRANSITIONS: dict[SignalState, frozenset[SignalState]] = {
     SignalState.APPROVED: frozenset({SignalState.EXECUTING, SignalState.EXPIRED, SignalState.BLOCKED}),
     SignalState.EXECUTING: _RESULTS | {SignalState.UNKNOWN},
     SignalState.UNKNOWN: _RESULTS,
-    SignalState.WORKING: _RESULTS - {SignalState.WORKING},
+    SignalState.WORKING: _RESULTS - {SignalState.WORKING} | {SignalState.UNKNOWN},
     SignalState.PARTIAL: frozenset({SignalState.PARTIAL, SignalState.EXECUTED}),
     SignalState.EXECUTED: frozenset(),
     SignalState.FAILED: frozenset({SignalState.PARTIAL, SignalState.EXECUTED}),

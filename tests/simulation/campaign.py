@@ -5,12 +5,15 @@ nothing here: opening deals, positions and orders are read from the ledger of th
 """
 
 import asyncio
+import functools
 import hashlib
 import json
 import math
 import random
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,18 +23,26 @@ from engine.broker.connection import Frame
 from engine.control import messages as wire
 from engine.events import Event, EventType
 from engine.intake.proposals import Proposal
+from engine.journal import JournalError
 from engine.paper.books import ENTRY_IN, Books
 from engine.paper.conditions import Conditions
-from engine.paper.faultplan import Fault, Refill, read_fault
+from engine.paper.faultplan import Refill, read_fault
 from engine.paper.terminal import PaperTerminal, TerminalConfig
+from engine.signals import UNRESOLVED_STATES, EntryType, id_of, is_ours
 from engine.state import EngineMode
+from tests.simulation.mortal import Dead, Life
+from tests.simulation.other import Other
 from tests.simulation.virtual import run_virtual
 from tests.simulation.world import World, world
 
 ACTIVE_SECONDS = 45.0
 SETTLE_SECONDS = 10.0
 CONVERGE_SECONDS = 180.0
-SETTINGS: dict[str, Any] = {"loop": {"settle_seconds": SETTLE_SECONDS}, "drawdown": {"limit_percent": 3.0}}
+SETTINGS: dict[str, Any] = {
+    "loop": {"settle_seconds": SETTLE_SECONDS, "reconcile_seconds": 2.0},
+    "drawdown": {"limit_percent": 3.0},
+    "reading": {"interval_seconds": 0.25},
+}
 SYMBOLS = ("EURUSD", "GBPUSD", "USDJPY")
 RETCODES = (
     10004, 10006, 10007, 10008, 10010, 10011, 10012, 10013, 10014, 10015, 10016, 10017, 10018, 10019, 10020, 10021,
@@ -125,10 +136,12 @@ class Campaign:
             commission_per_lot=3.5,
         )
         faults = tuple(read_fault(drawn_fault(self._draws)) for _ in range(self._draws.randint(0, 5)))
-        self.terminal = PaperTerminal.open(TerminalConfig(seed=seed, conditions=conditions, faults=faults))
-        self._volumes: dict[int, float] = {}
-        self._approved: set[str] = set()
-        self._intents: dict[str, int] = {}
+        balance = self._draws.choice((10_000.0, 10_000.0, 1_500.0))
+        self.terminal = PaperTerminal.open(
+            TerminalConfig(seed=seed, conditions=conditions, faults=faults, balance=balance)
+        )
+        self._other = Other(self.terminal, magic=7)
+        self._hits: Counter[str] = Counter()
         self._trace = hashlib.sha256()
 
     async def before(self, frame: Frame) -> None:
@@ -144,18 +157,27 @@ class Campaign:
         elif owed:
             await asyncio.sleep(owed)
 
+    def order_send(self, life: Life, honest: Any, request: dict[str, Any]) -> Any:
+        """Stands right before the broker: what opens something there, opens it in the mode that is in force now."""
+        opening = request["action"] == 5 or (request["action"] == 1 and "position" not in request)
+        if opening and life.mode() is not EngineMode.RUNNING:
+            self._problem(f"an opening was sent while the engine was {life.mode()}")
+        return honest(request)
+
     def note(self, event: Event) -> None:
-        """Follow the journal: what was proposed and approved, and whether "flat" was true when it was said."""
+        """Follow the journal: whether "flat" was true when it was said."""
         self._trace.update(
             f"{event.event_type} {json.dumps(dict(event.metadata), sort_keys=True, default=str)}".encode()
         )
-        if event.event_type is EventType.SIGNAL_APPROVED:
-            self._approved.add(event.metadata["signal"])
-        elif event.event_type is EventType.FLATTEN_FINISHED:
+        if event.event_type is EventType.FLATTEN_FINISHED:
             self.verdict.flats += 1
             books = truth(self.terminal)
-            if (books.positions or books.orders) and not self.terminal.faults.on(Refill):
+            touched = self.terminal.faults.on(Refill) or self._touched_at > self.terminal.faults.now - 5
+            if (books.positions or books.orders) and not touched:
                 self._problem(f"flat was said with {len(books.positions)} positions and {len(books.orders)} orders")
+
+    _touched_at = -math.inf
+    """When somebody else opened something last, on the terminal's clock: it may come right behind the last look."""
 
     def _problem(self, text: str) -> None:
         self.verdict.problems.append(f"at {self.terminal.faults.now:.1f} s: {text}")
@@ -163,77 +185,133 @@ class Campaign:
     async def run(self) -> Verdict:
         loop = asyncio.get_running_loop()
         while loop.time() < ACTIVE_SECONDS:
-            async with self._engine() as made:
+            async with _Running(self, chance=0.003, send_chance=0.02) as made:
                 await self._operate(made)
         for number in range(1, len(self.terminal.faults.hits()) + 1):
             self.terminal.faults.end(number)
         self.terminal.advance_to(loop.time())
-        async with self._engine() as made:
+        async with _Running(self, chance=0.0, send_chance=0.0) as made:
             await self._converge(made)
-        self._judge()
+            await self._judge(made)
         self.verdict.seconds = loop.time()
         for record in self.terminal.ledger():
             self._trace.update(json.dumps(record).encode())
         self.verdict.trace = self._trace.hexdigest()
         for hit in self.terminal.faults.hits():
-            kind = hit["fault"]["kind"]
-            self.verdict.hits[kind] = self.verdict.hits.get(kind, 0) + hit["hits"]
+            self._hits[hit["fault"]["kind"]] += hit["hits"]
+        self.verdict.hits = dict(self._hits)
         self.terminal.shutdown()
         return self.verdict
 
-    def _engine(self) -> "_Running":
-        return _Running(self)
-
     async def _operate(self, made: World) -> None:
-        """Do anything an operator does until the time is over, or until the engine is killed."""
+        """Do anything an operator, or somebody else at the terminal, does, until time is over or the engine dead."""
         loop = asyncio.get_running_loop()
-        while loop.time() < ACTIVE_SECONDS:
-            await asyncio.sleep(self._draws.uniform(0.05, 2.5))
+        life = made.life
+        assert life is not None
+        while loop.time() < ACTIVE_SECONDS and life.alive:
+            await asyncio.sleep(self._draws.uniform(0.05, 1.5))
             if made.running.done():
-                made.running.result()
-            what = self._draws.random()
-            if what < 0.62:
-                await self._trade(made)
-            elif what < 0.72:
-                action = wire.Pause() if made.engine.modes.mode is EngineMode.RUNNING else wire.Resume()
-                await made.command(action)
-            elif what < 0.80:
-                await made.command(wire.Flatten(), "as drawn")
-            elif what < 0.92:
-                await made.command(wire.Reset(), "as drawn")
-                await made.command(wire.Resume())
-            else:
-                self.verdict.restarts += 1
-                await made.crash()
-                return
+                if life.alive:
+                    made.running.result()
+                break
+            try:
+                await self._act(made, life)
+            except Dead:
+                break
+        if not life.alive:
+            self.verdict.restarts += 1
+
+    async def _act(self, made: World, life: Life) -> None:
+        what = self._draws.random()
+        if what < 0.64:
+            await self._trade(made)
+        elif what < 0.67:
+            await self._cancel(made)
+        elif what < 0.72:
+            self._touch()
+        elif what < 0.73:
+            self._hits["clock set"] += 1
+            made.clock.offset += timedelta(seconds=self._draws.choice((-3600, -30, 30, 3600)))
+        elif what < 0.78:
+            action = wire.Pause() if made.engine.modes.mode is EngineMode.RUNNING else wire.Resume()
+            await made.command(action)
+        elif what < 0.82:
+            await made.command(wire.Flatten(), "as drawn")
+        elif what < 0.98:
+            await made.command(wire.Reset(), "as drawn")
+            await made.command(wire.Resume())
+        else:
+            life.die("killed anywhere")
 
     async def _trade(self, made: World) -> None:
         symbol = self._draws.choice(SYMBOLS)
         side = self._draws.choice((Side.BUY, Side.SELL))
+        kind = self._draws.choice((EntryType.MARKET, EntryType.MARKET, EntryType.LIMIT, EntryType.STOP))
+        sized = self._draws.random() < 0.2
         volume = round(self._draws.uniform(0.01, 1.2), 2)
         quote = made.engine.cycle.quotes.get(symbol)
         if quote is None:
             return
-        digits = made.terminal.market.instruments[symbol].digits
+        instrument = made.terminal.market.instruments[symbol]
         price = quote.tick.ask if side is Side.BUY else quote.tick.bid
+        if kind is not EntryType.MARKET:
+            away = (instrument.stops_level + self._draws.randint(1, 20)) * instrument.point
+            price += away * side.sign * (1 if kind is EntryType.STOP else -1)
         distance = price * self._draws.uniform(0.0006, 0.004)
         proposal = Proposal(
-            symbol=symbol, side=side, volume=volume, source="campaign",
-            sl=round(price - side.sign * distance, digits), tp=round(price + side.sign * 2 * distance, digits),
+            symbol=symbol,
+            side=side,
+            type=kind,
+            volume=None if sized else volume,
+            risk_percent=self._draws.choice((0.2, 1.0)) if sized else None,
+            source=self._draws.choice(("campaign", "other source")),
+            entry=None if kind is EntryType.MARKET else round(price, instrument.digits),
+            sl=round(price - side.sign * distance, instrument.digits),
+            tp=round(price + side.sign * 2 * distance, instrument.digits),
             expires_seconds=self._draws.choice((1, 5, 60)),
-        )  # fmt: skip
+            order_seconds=self._draws.choice((5, 30)),
+        )
+        approves = self._draws.random() < 0.85
         try:
             signal = await made.engine.proposals.take(proposal)
-        except Refused:
-            # By a rule, or because the broker cannot be asked now: there is nothing to approve.
+        except (Refused, JournalError):
+            # By a rule, or because broker or journal cannot be asked now: there is nothing to approve.
             return
-        self._intents[signal.id] = signal.magic
-        self._volumes[signal.magic] = signal.volume
-        if self._draws.random() < 0.85:
+        if approves:
             await made.approve(signal)
 
+    async def _cancel(self, made: World) -> None:
+        working = made.engine.book.working()
+        if working:
+            signal = self._draws.choice(working)
+            await made.command(wire.Cancel(signal=signal.id, version=signal.version), "as drawn")
+
+    def _touch(self) -> None:
+        """Somebody else does something at the terminal; it may be refused as ours may."""
+        what, symbol, volume = self._draws.randrange(4), self._draws.choice(SYMBOLS), self._draws.choice((0.05, 0.3))
+        chosen = self._draws.random()
+        positions = self._other.positions()
+        if positions is None:
+            return
+        self._hits["touched by hand"] += 1
+        if what == 0 or not positions:
+            self._touched_at = self.terminal.faults.now
+            self._other.attempt_deal(volume=volume, symbol=symbol)
+            return
+        position = positions[int(chosen * len(positions))]
+        if what == 1:
+            self._other.attempt_close(position, position.volume)
+        elif what == 2:
+            self._other.attempt_close(position, min(volume, position.volume))
+        else:
+            self._other.attempt_stop(position, 0.0)
+
     async def _converge(self, made: World) -> None:
-        """With everything working again, a flatten ends flat, and what it says is true."""
+        """With everything working again: nothing is left in doubt, every position has its stop, a flatten ends flat."""
+        try:
+            await made.until(lambda: not self._in_doubt(made), CONVERGE_SECONDS)
+        except TimeoutError:
+            self._problem(f"left in doubt by a broker that works: {self._in_doubt(made)}")
         if made.engine.modes.mode is EngineMode.HALTED:
             await made.command(wire.Reset(), "the end")
         await made.command(wire.Flatten(), "the end")
@@ -244,30 +322,53 @@ class Campaign:
         books = truth(self.terminal)
         if books.positions or books.orders:
             self._problem(f"halted with {len(books.positions)} positions and {len(books.orders)} orders")
+        await asyncio.sleep(12)  # the deals are looked at once more
 
-    def _judge(self) -> None:
-        """Invariants 1 and 2 by the ledger's opening deals."""
-        opened: dict[int, float] = {}
+    def _in_doubt(self, made: World) -> list[str]:
+        return [
+            f"{signal.id} {signal.state}"
+            for signal in made.engine.book.all()
+            if signal.state in UNRESOLVED_STATES and not signal.presumed_absent
+        ]
+
+    async def _judge(self, made: World) -> None:
+        """Invariants 1, 2 and 12 by the ledger's opening deals and the journal's chain."""
+        approved: set[str] = set()
+        claimed: dict[str, float] = {}
+        executed: dict[str, float] = {}
+        for event in await made.journal.events(0, 1_000_000):
+            match event.event_type:
+                case EventType.SIGNAL_APPROVED:
+                    approved.add(event.metadata["signal"])
+                case EventType.SIGNAL_EXECUTING:
+                    claimed[event.metadata["signal"]] = event.metadata["intent"]["volume"]
+                case EventType.TRADE_EXECUTED:
+                    executed[event.metadata["signal"]] = event.metadata["volume"]
+        opened: dict[str, float] = {}
         for deal in truth(self.terminal).history.deals:
-            if deal.entry == ENTRY_IN and deal.order and deal.magic:
-                opened[deal.magic] = round(opened.get(deal.magic, 0.0) + deal.volume, 8)
+            if deal.entry == ENTRY_IN and deal.order and is_ours(deal.magic):
+                name = id_of(deal.magic)
+                opened[name] = round(opened.get(name, 0.0) + deal.volume, 8)
         self.verdict.openings = len(opened)
-        signals = {magic: signal for signal, magic in self._intents.items()}
-        for magic, volume in opened.items():
-            signal = signals.get(magic)
-            if signal is None:
-                self._problem(f"a deal of magic {magic} that nobody proposed")
-            elif volume > self._volumes[magic]:
-                self._problem(f"{signal} opened {volume} lots of {self._volumes[magic]}")
-            elif signal not in self._approved:
+        for signal, volume in opened.items():
+            if signal not in approved:
                 self._problem(f"{signal} was opened and never approved")
+            elif signal not in claimed:
+                self._problem(f"{signal} was opened without an intent in the journal")
+            elif volume > claimed[signal]:
+                self._problem(f"{signal} opened {volume} lots of {claimed[signal]}")
+            elif executed.get(signal) != volume:
+                self._problem(f"{signal} opened {volume} lots, the journal knows of {executed.get(signal)}")
+        for signal in executed.keys() - opened.keys():
+            self._problem(f"{signal} is executed in the journal and not at the broker")
 
 
 class _Running:
     """A world of a campaign, entered once the terminal can be reached."""
 
-    def __init__(self, campaign: Campaign) -> None:
+    def __init__(self, campaign: Campaign, *, chance: float, send_chance: float) -> None:
         self._campaign = campaign
+        self._chances = {"chance": chance, "send_chance": send_chance}
 
     async def __aenter__(self) -> World:
         one = self._campaign
@@ -277,18 +378,23 @@ class _Running:
             one.starts += 1
             # Every start draws ids of its own, as a real one does.
             drawn = one.verdict.seed * 1000 + one.starts
+            life = Life(random.Random(drawn), one._hits, **self._chances)
             self._world = world(
                 one.folder,
                 terminal=one.terminal,
                 before=one.before,
                 after=one.after,
+                faults={"order_send": functools.partial(one.order_send, life)},
                 settings=SETTINGS,
                 seed=drawn,
+                life=life,
             )
             try:
                 made = await self._world.__aenter__()
-            except Exception as refused:  # whatever it cannot start for: it is started again, as a supervisor does
-                if loop.time() > ACTIVE_SECONDS + 60:
+            except BaseException as refused:  # whatever it cannot start for: it is started again, as a supervisor does
+                if life.alive and not isinstance(refused, Exception):
+                    raise
+                if life.alive and loop.time() > ACTIVE_SECONDS + 60:
                     raise RuntimeError("the engine does not start with a terminal that works") from refused
                 await asyncio.sleep(1.0)
                 continue
@@ -308,11 +414,3 @@ def run_seed(seed: int, folder: Path) -> Verdict:
     except Exception as bug:  # the seed is reported with what ended it
         campaign.verdict.problems.append(f"ended by {type(bug).__name__}: {bug}")
         return campaign.verdict
-
-
-def faults_of(seed: int) -> list[Fault]:
-    """The plan of a seed, to read."""
-    draws = random.Random(seed)
-    draws.choice((0, 0, 200, 900))
-    draws.choice(("keep", "cut", "replace"))
-    return [read_fault(drawn_fault(draws)) for _ in range(draws.randint(0, 5))]

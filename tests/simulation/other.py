@@ -13,6 +13,7 @@ class Other:
         self._client: Any = PaperClient.in_process(terminal)
         self._client.initialize()
         self._magic = magic
+        self._terminal = terminal
 
     def send(self, **request: Any) -> Any:
         reply = self._client.order_send({"magic": self._magic, **request})
@@ -26,6 +27,29 @@ class Other:
         price = quote.ask if side == 0 else quote.bid
         ticket: int = self.send(action=1, symbol=symbol, type=side, volume=volume, price=price, **more).order
         return ticket
+
+    def attempt_deal(self, volume: float, symbol: str) -> None:
+        """Buy at market, whether or not it is taken."""
+        quote = self._client.symbol_info_tick(symbol)
+        if quote is not None:
+            self._attempt(action=1, symbol=symbol, type=0, volume=volume, price=quote.ask)
+
+    def attempt_close(self, position: Any, volume: float) -> None:
+        quote = self._client.symbol_info_tick(position.symbol)
+        if quote is not None:
+            price = quote.bid if position.type == 0 else quote.ask
+            side = 1 - position.type
+            self._attempt(
+                action=1, symbol=position.symbol, type=side, volume=volume, price=price, position=position.ticket
+            )
+
+    def attempt_stop(self, position: Any, sl: float) -> None:
+        self._attempt(action=6, symbol=position.symbol, position=position.ticket, sl=sl, tp=0.0)
+
+    def _attempt(self, **request: Any) -> None:
+        self._client.order_send({"magic": self._magic, **request})
+        # A plan's delay of this call concerns nobody who waits.
+        self._terminal.take_owed()
 
     def positions(self) -> Any:
         return self._client.positions_get()

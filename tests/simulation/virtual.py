@@ -61,16 +61,17 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
 
 class VirtualClock:
-    """The clock of a virtual loop: UTC runs with it, from a fixed moment."""
+    """The clock of a virtual loop: UTC runs with it, from a fixed moment; `offset` is how far somebody has set it."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
+        self.offset = timedelta(0)
 
     def monotonic(self) -> float:
         return self._loop.time()
 
     def utc(self) -> datetime:
-        return EPOCH + timedelta(seconds=self._loop.time())
+        return EPOCH + timedelta(seconds=self._loop.time()) + self.offset
 
 
 def run_virtual(main: Coroutine[Any, Any, _Value], seed: int | None = None) -> _Value:

@@ -29,6 +29,7 @@ from engine.paper.terminal import PaperTerminal, TerminalConfig
 from engine.projection import SCHEMA, project
 from engine.signals import Signal
 from engine.target import EngineTarget
+from tests.simulation.mortal import Life
 from tests.simulation.virtual import VirtualClock
 
 OPERATOR = Operator("tester", "test")
@@ -62,6 +63,8 @@ class World:
     engine: AccountEngine
     target: EngineTarget
     running: asyncio.Task[None]
+    clock: VirtualClock
+    life: Life | None = None
     ids: random.Random = field(default_factory=lambda: random.Random(99))
 
     async def until(self, condition: Callable[[], Any], seconds: float = 60.0) -> None:
@@ -124,14 +127,16 @@ async def world(
     strategy: Any = None,
     lockstep: bool = False,
     seed: int = 1,
+    life: Life | None = None,
+    clock: VirtualClock | None = None,
 ) -> AsyncIterator[World]:
     """Run an engine on a terminal (a fresh synthetic one by default); leaving stops it as an operator would.
 
     `faults` replaces functions of the broker module: each is called with the honest function first. It may be changed
-    while the world runs.
+    while the world runs. `life` may end the engine at any instant; `clock` may be set while it runs.
     """
     loop = asyncio.get_running_loop()
-    clock = VirtualClock(loop)
+    clock = clock or VirtualClock(loop)
     own = terminal is None
     market = terminal or PaperTerminal.open(TerminalConfig(seed=seed))
     chosen = Settings(**(settings or {}))
@@ -139,10 +144,17 @@ async def world(
     async def advance(frame: Frame) -> None:
         market.advance_to(loop.time())
         await before(frame)
+        if life is not None:
+            await life.before(frame)
+
+    async def answer(frame: Frame) -> None:
+        if life is not None:
+            await life.after(frame)
+        await after(frame)
 
     async def spawn(slot: str) -> Connection:
         module = Faulty(PaperClient.in_process(market), faults if faults is not None else {})
-        return connect_in_process(module, {}, before=advance, after=after)
+        return connect_in_process(module, {}, before=advance, after=answer)
 
     journal = Journal(folder / "journal.db", schema=SCHEMA, project=project, threaded=False, clock=clock)
     await journal.open()
@@ -177,7 +189,9 @@ async def world(
         ready.set()
 
     running = asyncio.create_task(engine.run(ready=announce))
-    made = World(market, gateways, journal, engine, target, running)
+    made = World(market, gateways, journal, engine, target, running, clock, life)
+    if life is not None:
+        life.begin(journal, running.cancel, lambda: engine.modes.mode)
     try:
         waiting = asyncio.create_task(ready.wait())
         await asyncio.wait({running, waiting}, return_when=asyncio.FIRST_COMPLETED)
@@ -190,10 +204,13 @@ async def world(
         engine.stop_requested.set()
         await asyncio.gather(running, return_exceptions=True)
         await gateways.stop()
+        if life is not None and not life.alive:
+            # What it had not committed is gone with it.
+            journal._readings.take()
         await journal.close()
         if own:
             market.shutdown()
-    if not running.cancelled():
+    if not running.cancelled() and (life is None or life.alive):
         running.result()
 
 
