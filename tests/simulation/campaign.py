@@ -20,6 +20,7 @@ from typing import Any
 from engine.approvals import Refused
 from engine.broker.base import Side
 from engine.broker.connection import Frame
+from engine.clock import iso
 from engine.control import messages as wire
 from engine.events import Event, EventType
 from engine.intake.proposals import Proposal
@@ -28,7 +29,8 @@ from engine.paper.books import ENTRY_IN, Books
 from engine.paper.conditions import Conditions
 from engine.paper.faultplan import Refill, read_fault
 from engine.paper.terminal import PaperTerminal, TerminalConfig
-from engine.signals import UNRESOLVED_STATES, EntryType, id_of, is_ours
+from engine.protection import STOP_SECONDS
+from engine.signals import UNRESOLVED_STATES, EntryType, id_of, is_ours, magic_of
 from engine.state import EngineMode
 from tests.simulation.mortal import Dead, Life
 from tests.simulation.other import Other
@@ -52,6 +54,8 @@ RETCODES = (
 DOUBTFUL = (10004, 10011, 10012, 10020, 10031, 10999)
 """Those after which an order is easily doubled: drawn as often as all the others."""
 ERRORS = ((-1, "fail"), (-2, "params"), (-10000, "internal"), (-10001, "send"), (-10002, "recv"), (-10005, "timeout"))
+UNKNOWN_RETCODES = (10011, 10012, 10031, 10999)
+LATENCIES = (0.0, 0.0, 0.0, 0.002, 0.05, 0.3)
 READS = ("account_info", "positions_get", "orders_get", "history_deals_get", "symbol_info_tick", "terminal_info")
 
 
@@ -141,12 +145,15 @@ class Campaign:
             TerminalConfig(seed=seed, conditions=conditions, faults=faults, balance=balance)
         )
         self._other = Other(self.terminal, magic=7)
+        self._latency = random.Random(seed)
         self._hits: Counter[str] = Counter()
+        self._touched_stops: set[int] = set()
+        self._doubt: dict[str, tuple[int, float]] = {}
         self._trace = hashlib.sha256()
 
     async def before(self, frame: Frame) -> None:
         names = [call[0] for call in frame["calls"]]
-        delay = self.terminal.faults.delay_ahead(names)
+        delay = self.terminal.faults.delay_ahead(names) + self._latency.choice(LATENCIES)
         if delay:
             await asyncio.sleep(delay)
 
@@ -162,13 +169,30 @@ class Campaign:
         opening = request["action"] == 5 or (request["action"] == 1 and "position" not in request)
         if opening and life.mode() is not EngineMode.RUNNING:
             self._problem(f"an opening was sent while the engine was {life.mode()}")
-        return honest(request)
+        if opening:
+            self._is_alone(request)
+        reply = honest(request)
+        if opening and (reply is None or reply.retcode in UNKNOWN_RETCODES):
+            self._doubt[request["symbol"]] = (request["magic"], asyncio.get_running_loop().time())
+        return reply
+
+    def _is_alone(self, request: dict[str, Any]) -> None:
+        """Invariant 12: no new risk on a symbol, and no second try, while what became of an opening is not known."""
+        magic, since = self._doubt.get(request["symbol"], (0, -math.inf))
+        age = asyncio.get_running_loop().time() - since
+        if age < SETTLE_SECONDS:
+            what = "was sent again" if magic == request["magic"] else f"was followed by {id_of(request['magic'])}"
+            self._problem(f"{id_of(magic)} on {request['symbol']} {what} {age:.1f} s after an answer that says nothing")
 
     def note(self, event: Event) -> None:
         """Follow the journal: whether "flat" was true when it was said."""
         self._trace.update(
             f"{event.event_type} {json.dumps(dict(event.metadata), sort_keys=True, default=str)}".encode()
         )
+        if event.event_type in (EventType.TRADE_EXECUTED, EventType.ORDER_PLACED):
+            symbol = event.metadata["symbol"]
+            if self._doubt.get(symbol, (0,))[0] == magic_of(event.metadata["signal"]):
+                del self._doubt[symbol]
         if event.event_type is EventType.FLATTEN_FINISHED:
             self.verdict.flats += 1
             books = truth(self.terminal)
@@ -304,6 +328,7 @@ class Campaign:
         elif what == 2:
             self._other.attempt_close(position, min(volume, position.volume))
         else:
+            self._touched_stops.add(position.ticket)
             self._other.attempt_stop(position, 0.0)
 
     async def _converge(self, made: World) -> None:
@@ -312,6 +337,10 @@ class Campaign:
             await made.until(lambda: not self._in_doubt(made), CONVERGE_SECONDS)
         except TimeoutError:
             self._problem(f"left in doubt by a broker that works: {self._in_doubt(made)}")
+        await asyncio.sleep(STOP_SECONDS + 1)
+        for position in truth(self.terminal).positions.values():
+            if is_ours(position.magic) and not position.sl and position.ticket not in self._touched_stops:
+                self._problem(f"position {position.ticket} of {id_of(position.magic)} has no stop")
         if made.engine.modes.mode is EngineMode.HALTED:
             await made.command(wire.Reset(), "the end")
         await made.command(wire.Flatten(), "the end")
@@ -335,12 +364,27 @@ class Campaign:
         """Invariants 1, 2 and 12 by the ledger's opening deals and the journal's chain."""
         approved: set[str] = set()
         claimed: dict[str, float] = {}
+        expiry: dict[str, str] = {}
+        mode, epoch = "", 0
         executed: dict[str, float] = {}
         for event in await made.journal.events(0, 1_000_000):
             match event.event_type:
                 case EventType.SIGNAL_APPROVED:
                     approved.add(event.metadata["signal"])
+                case EventType.SIGNAL_RECEIVED:
+                    expiry[event.metadata["signal"]] = event.metadata["expires_at"]
+                case EventType.ACCOUNT_OPENED:
+                    mode = event.metadata["mode"]
+                case EventType.MODE_CHANGED:
+                    mode, epoch = event.metadata["to"], event.metadata["epoch"]
                 case EventType.SIGNAL_EXECUTING:
+                    name, intent = event.metadata["signal"], event.metadata["intent"]
+                    if name in claimed:
+                        self._problem(f"{name} was claimed twice")
+                    if (mode, epoch) != (EngineMode.RUNNING, intent["epoch"]):
+                        self._problem(f"{name} was claimed while {mode} in epoch {epoch}, it is of {intent['epoch']}")
+                    if iso(event.timestamp) >= expiry[name]:
+                        self._problem(f"{name} was claimed after it had expired")
                     claimed[event.metadata["signal"]] = event.metadata["intent"]["volume"]
                 case EventType.TRADE_EXECUTED:
                     executed[event.metadata["signal"]] = event.metadata["volume"]
@@ -388,6 +432,7 @@ class _Running:
                 settings=SETTINGS,
                 seed=drawn,
                 life=life,
+                note=one.note,
             )
             try:
                 made = await self._world.__aenter__()
@@ -399,7 +444,6 @@ class _Running:
                 await asyncio.sleep(1.0)
                 continue
             made.ids = random.Random(drawn)
-            made.journal.subscribe(one.note)
             return made
 
     async def __aexit__(self, *about: Any) -> None:

@@ -22,6 +22,7 @@ from engine.broker.mt5 import Mt5Broker
 from engine.config import Settings
 from engine.control import messages as wire
 from engine.control.target import Operator
+from engine.events import Event
 from engine.intake.proposals import Proposal
 from engine.journal import Journal
 from engine.paper.client import PaperClient
@@ -129,11 +130,13 @@ async def world(
     seed: int = 1,
     life: Life | None = None,
     clock: VirtualClock | None = None,
+    note: Callable[[Event], None] | None = None,
 ) -> AsyncIterator[World]:
     """Run an engine on a terminal (a fresh synthetic one by default); leaving stops it as an operator would.
 
     `faults` replaces functions of the broker module: each is called with the honest function first. It may be changed
-    while the world runs. `life` may end the engine at any instant; `clock` may be set while it runs.
+    while the world runs. `life` may end the engine at any instant; `clock` may be set while it runs;
+    `note` is called with every event from the first.
     """
     loop = asyncio.get_running_loop()
     clock = clock or VirtualClock(loop)
@@ -158,6 +161,8 @@ async def world(
 
     journal = Journal(folder / "journal.db", schema=SCHEMA, project=project, threaded=False, clock=clock)
     await journal.open()
+    if note is not None:
+        journal.subscribe(note)
     gateways = Gateways(spawn, clock, chosen.gateway, lambda change: None)
     await gateways.start()
     broker = Mt5Broker(gateways, chosen.gateway)
