@@ -178,7 +178,9 @@ class AccountEngine:
         """Take up the account's state from the journal, compare with the broker, and go on where it was left."""
         state = await self._stored_state()
         if state is None:
-            mode = EngineMode.RUNNING if self.settings.is_paper else EngineMode.PAUSED
+            # Another account than the one this journal knows is no fresh start: the terminal may be on the wrong one.
+            fresh = self.settings.is_paper and not await self.journal.query("SELECT 1 FROM account_state LIMIT 1")
+            mode = EngineMode.RUNNING if fresh else EngineMode.PAUSED
             equity = await self._first_equity()
             await self.recorder.record(EventType.ACCOUNT_OPENED, mode=mode, equity=equity)
             state = await self._stored_state()

@@ -2,21 +2,24 @@
 
 import argparse
 import logging
+import os
 import sys
 import tempfile
 import time
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
 from tests.simulation.campaign import Verdict, run_seed
+from tests.simulation.mutations import MUTATIONS
 
 
-def _one(folder: str, seed: int) -> Verdict:
+def _one(folder: str, mutation: str | None, seed: int) -> Verdict:
     # What an engine logs while everything goes wrong is not what is looked for here.
     logging.disable(logging.CRITICAL)
-    with tempfile.TemporaryDirectory(dir=folder) as own:
+    with tempfile.TemporaryDirectory(dir=folder) as own, MUTATIONS[mutation]() if mutation else nullcontext():
         return run_seed(seed, Path(own))
 
 
@@ -24,6 +27,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.simulation")
     parser.add_argument("--seeds", default="0-99", metavar="A-B", help="the range, both ends included")
     parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--mutation", choices=MUTATIONS, help="take this safeguard out: the seeds must find it")
     options = parser.parse_args()
     first, _, last = options.seeds.partition("-")
     seeds = range(int(first), int(last or first) + 1)
@@ -32,8 +36,9 @@ def main() -> int:
     failed = 0
     seconds = 0.0
     openings = flats = restarts = 0
-    with tempfile.TemporaryDirectory() as folder, ProcessPoolExecutor(options.jobs) as pool:
-        for verdict in pool.map(partial(_one, folder), seeds):
+    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+    with tempfile.TemporaryDirectory(dir=memory) as folder, ProcessPoolExecutor(options.jobs) as pool:
+        for verdict in pool.map(partial(_one, folder, options.mutation), seeds):
             hits.update(verdict.hits)
             seconds += verdict.seconds
             openings += verdict.openings

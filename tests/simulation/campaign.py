@@ -429,7 +429,7 @@ class _Running:
                 before=one.before,
                 after=one.after,
                 faults={"order_send": functools.partial(one.order_send, life)},
-                settings=SETTINGS,
+                settings={**SETTINGS, "account": {"login": one.terminal.login}},
                 seed=drawn,
                 life=life,
                 note=one.note,

@@ -164,10 +164,16 @@ async def world(
     if note is not None:
         journal.subscribe(note)
     gateways = Gateways(spawn, clock, chosen.gateway, lambda change: None)
-    await gateways.start()
     broker = Mt5Broker(gateways, chosen.gateway)
-    account = (await broker.sweep(())).account
-    assert account is not None
+    try:
+        await gateways.start()
+        account = (await broker.sweep(())).account
+        assert account is not None
+        assert chosen.account.login in (None, account.login), "another account answers than the profile's"
+    except BaseException:
+        await gateways.stop()
+        await journal.close()
+        raise
 
     async def step() -> None:
         # Virtual time must move, or whatever else waits for it would never run.
