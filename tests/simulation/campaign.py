@@ -54,6 +54,7 @@ RETCODES = (
 DOUBTFUL = (10004, 10011, 10012, 10020, 10031, 10999)
 """Those after which an order is easily doubled: drawn as often as all the others."""
 ERRORS = ((-1, "fail"), (-2, "params"), (-10000, "internal"), (-10001, "send"), (-10002, "recv"), (-10005, "timeout"))
+LISTS = ("positions_get", "orders_get")
 UNKNOWN_RETCODES = (10011, 10012, 10031, 10999)
 LATENCIES = (0.0, 0.0, 0.0, 0.002, 0.05, 0.3)
 READS = ("account_info", "positions_get", "orders_get", "history_deals_get", "symbol_info_tick", "terminal_info")
@@ -148,6 +149,7 @@ class Campaign:
         self._latency = random.Random(seed)
         self._hits: Counter[str] = Counter()
         self._touched_stops: set[int] = set()
+        self._empty: dict[str, tuple[float, int]] = {}
         self._doubt: dict[str, tuple[int, float]] = {}
         self._trace = hashlib.sha256()
 
@@ -176,6 +178,22 @@ class Campaign:
             self._doubt[request["symbol"]] = (request["magic"], asyncio.get_running_loop().time())
         return reply
 
+    def looked(self, name: str, honest: Any, *args: Any, **kwargs: Any) -> Any:
+        """Notes since when a list of the broker is empty, and how often it was read so."""
+        rows = honest(*args, **kwargs)
+        if rows is not None and not args and not kwargs:
+            since, count = self._empty.get(name, (asyncio.get_running_loop().time(), 0))
+            self._empty.pop(name, None) if rows else self._empty.update({name: (since, count + 1)})
+        return rows
+
+    def _was_looked_at_twice(self) -> None:
+        """Invariant 3: flat is said after two reads of both lists, each empty, at least a second apart."""
+        now = asyncio.get_running_loop().time()
+        for name in LISTS:
+            since, count = self._empty.get(name, (now, 0))
+            if count < 2 or now - since < 1.0:
+                self._problem(f"flat was said {now - since:.2f} s after {name} was empty, read {count} times")
+
     def _is_alone(self, request: dict[str, Any]) -> None:
         """Invariant 12: no new risk on a symbol, and no second try, while what became of an opening is not known."""
         magic, since = self._doubt.get(request["symbol"], (0, -math.inf))
@@ -195,6 +213,7 @@ class Campaign:
                 del self._doubt[symbol]
         if event.event_type is EventType.FLATTEN_FINISHED:
             self.verdict.flats += 1
+            self._was_looked_at_twice()
             books = truth(self.terminal)
             touched = self.terminal.faults.on(Refill) or self._touched_at > self.terminal.faults.now - 5
             if (books.positions or books.orders) and not touched:
@@ -428,7 +447,10 @@ class _Running:
                 terminal=one.terminal,
                 before=one.before,
                 after=one.after,
-                faults={"order_send": functools.partial(one.order_send, life)},
+                faults={
+                    "order_send": functools.partial(one.order_send, life),
+                    **{name: functools.partial(one.looked, name) for name in LISTS},
+                },
                 settings={**SETTINGS, "account": {"login": one.terminal.login}},
                 seed=drawn,
                 life=life,

@@ -12,6 +12,7 @@ from unittest.mock import patch
 from engine import execution, flatten, outcomes, projection, reconcile
 from engine.approvals import SignalBook
 from engine.broker.worker import Dispatcher
+from engine.events import EventType
 from engine.evidence import Evidence, Trace
 from engine.gate import EntryGate
 from engine.journal import Statement
@@ -132,8 +133,7 @@ def restart_forgets_what_was_in_flight() -> Iterator[None]:
     async def adopt(self: Any) -> None:
         for signal in self._book.unresolved():
             if signal.state is SignalState.EXECUTING:
-                kind = reconcile.EventType.TRADE_FAILED
-                await self._book.step(signal, SignalState.FAILED, kind, reason="the engine stopped")
+                await self._book.step(signal, SignalState.FAILED, EventType.TRADE_FAILED, reason="the engine stopped")
 
     async def look(self: Any) -> None:
         return None
