@@ -22,7 +22,7 @@ from engine.modes import Modes
 from engine.readings import Validity
 from engine.recorder import Recorder, Spawn
 from engine.scope import NOTHING_LEFT, LeftOpen
-from engine.signals import new_id
+from engine.signals import Signal, new_id
 from engine.specs import SpecBook
 from engine.state import EngineMode
 
@@ -60,7 +60,8 @@ class Closedown:
             account=(account.login, account.server),
             netting=account.margin_mode is not MarginMode.HEDGING,
             fifo=account.fifo_close,
-            settle_seconds=settings.loop.settle_seconds,
+            settle_seconds=settings.flatten.settle_seconds,
+            part_settle_seconds=settings.loop.settle_seconds,
             server_time=self._server_time,
             spawn=spawn,
         )
@@ -72,7 +73,7 @@ class Closedown:
             randomness,
             last_look=self.last_look,
             flattening=lambda: modes.mode is EngineMode.FLATTENING,
-            unresolved=book.unresolved,
+            unresolved=self._not_ended,
             spawn=spawn,
         )
         self.flattener = Flattener(
@@ -166,8 +167,12 @@ class Closedown:
             await self._modes.halt()
         return report
 
+    def _not_ended(self) -> list[Signal]:
+        """The signals whose order may be at the broker: unknown, or standing until the broker shows how it ended."""
+        return [*self._book.unresolved(), *self._book.working()]
+
     def _unknown_orders(self, *, presumed_absent: bool) -> list[str]:
-        unknown = self._book.unresolved()
+        unknown = self._not_ended()
         return [f"signal {signal.id}" for signal in unknown if signal.presumed_absent is presumed_absent]
 
     def _server_time(self, symbol: str) -> int | None:

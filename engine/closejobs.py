@@ -276,7 +276,7 @@ class CloseJobs:
             now = self._clock.monotonic()
             job.empty_since = None if not empty else now if job.empty_since is None else job.empty_since
             if empty and job.empty_since is not None and now - job.empty_since >= CONFIRM_SECONDS:
-                await self._conclude(job, look)
+                await self._conclude(job, purpose, look)
             if not job.is_active:
                 return
             await asyncio.sleep(LOOK_AGAIN_SECONDS)
@@ -336,13 +336,19 @@ class CloseJobs:
                     return f"nothing left now, signal {signal.id} unresolved"
         return ""
 
-    async def _conclude(self, job: Job, look: Sweep | None) -> None:
+    async def _conclude(self, job: Job, purpose: Purpose, look: Sweep | None) -> None:
         """Say that it is closed, if the deals of every position that was seen explain it."""
         lots = {item.identifier: item.volume for item in (look.positions or () if look is not None else ())}
         missing = await unexplained(self._broker, {name: lots.get(name, 0.0) for name in job.known})
         if missing or not job.is_active:
             job.remaining = missing or job.remaining
             return
+        # Reading the deals took its time: the last word is a look, and what came meanwhile is in it.
+        look = await self._closer.look()
+        if not await self._once(job, purpose, look) or look is None:
+            job.empty_since = None
+            return
+        lots = {item.identifier: item.volume for item in look.positions or ()}
         statement = f"closed, confirmed by the broker at {self._clock.utc():%H:%M:%S} UTC"
         if job.scope.part is not None:
             executed = self._closer.settling.executed(job.id)

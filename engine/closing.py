@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from engine.broker.base import Broker, BrokerError, Order, Position, Side, Sweep
+from engine.broker.base import Broker, BrokerError, Order, Position, Sweep
 from engine.broker.mt5 import TradeAction
 from engine.orders import VOLUME_EPSILON, closing_request
 from engine.outcomes import DEFERRING_RETCODES, POSITION_CLOSED, Outcome, of_error, of_retcode
@@ -82,6 +82,7 @@ class Closer:
         netting: bool,
         fifo: bool,
         settle_seconds: float,
+        part_settle_seconds: float,
         server_time: Callable[[str], int | None],
         spawn: Spawn,
     ) -> None:
@@ -98,7 +99,13 @@ class Closer:
         self._under_way: set[asyncio.Task[None]] = set()
         self._states: dict[Key, TicketState] = {}
         self._seen = _Seen()
-        self.settling = Settling(broker, recorder, netting=netting, settle_seconds=settle_seconds)
+        self.settling = Settling(
+            broker,
+            recorder,
+            netting=netting,
+            settle_seconds=settle_seconds,
+            part_settle_seconds=part_settle_seconds,
+        )
 
     # looking
 
@@ -184,18 +191,17 @@ class Closer:
             if not purpose.proceed():
                 return
             await self._begin(("order", order.ticket), order.symbol, purpose, partial(self._cancel, order))
-        held_up: set[tuple[str, Side]] = set()
+        held_up: set[str] = set()
         for position in in_turn(positions, fifo=self._fifo):
             if not purpose.proceed():
                 return
-            group = (position.symbol, position.side)
-            if group in held_up:
+            if position.symbol in held_up:
                 continue
             closed = purpose.tally.closed
             key = ("position", position.identifier)
             await self._begin(key, position.symbol, purpose, partial(self._close, position))
             if self._fifo and purpose.tally.closed == closed:
-                held_up.add(group)
+                held_up.add(position.symbol)
 
     def unanswered(self) -> list[str]:
         """The requests whose answer is still waited for, in words."""
@@ -276,6 +282,7 @@ class Closer:
             volume=lots,
             held=position.volume,
             server_time=server_time,
+            part=purpose.part,
         )
         return await self.settling.announce(sent)
 

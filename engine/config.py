@@ -131,6 +131,12 @@ class FlattenSettings(Section):
 
     hold_seconds: Annotated[float, Field(ge=1, le=600)] = 3.0
     """How long the account must stay empty before it is called flat; what refills meanwhile is closed too."""
+    settle_seconds: Annotated[float, Field(ge=1, le=600)] = 10.0
+    """How long a close that must not be repeated, and of which the broker shows nothing, keeps the next one waiting.
+
+    Shorter than for an opening, and than for a close of a part: a close that comes late after all turns a netting
+    position round, and is closed again; a position that stays open is worse.
+    """
 
 
 def _several(value: Any) -> Any:

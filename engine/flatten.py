@@ -121,9 +121,14 @@ class Flattener:
             empty = await self._once(look, report, purpose)
             now = self._clock.monotonic()
             empty_since = None if not empty else now if empty_since is None else empty_since
-            if empty_since is not None and now - empty_since >= self._hold_seconds and await self._proven(look, report):
-                await self._finish(report)
-                return report
+            held = empty_since is not None and now - empty_since >= self._hold_seconds
+            if held and await self._proven(look, report):
+                # Reading the deals took its time: the last word is a look, and what came meanwhile is in it.
+                look = await self._closer.look()
+                if await self._once(look, report, purpose):
+                    await self._finish(report)
+                    return report
+                empty_since = None
             await asyncio.sleep(LOOK_AGAIN_SECONDS)
             look = await self._closer.look()
             await self._closer.settle(look)

@@ -43,6 +43,8 @@ class Sent:
     volume: float
     held: float
     server_time: int
+    part: bool = False
+    """Whether the rest of the position is to stay: then a second one would do lasting harm."""
 
     @property
     def magic(self) -> int:
@@ -82,12 +84,14 @@ class _Trace:
 class Settling:
     """The closes of one account that are not settled."""
 
-    def __init__(self, broker: Broker, recorder: Recorder, *, netting: bool, settle_seconds: float) -> None:
+    def __init__(
+        self, broker: Broker, recorder: Recorder, *, netting: bool, settle_seconds: float, part_settle_seconds: float
+    ) -> None:
         self._broker = broker
         self._recorder = recorder
         self._clock = recorder.clock
         self._netting = netting
-        self._settle_seconds = settle_seconds
+        self._settle_seconds = {False: settle_seconds, True: part_settle_seconds}
         self._pending: dict[int, Pending] = {}
         self._executed: dict[str, float] = {}
         self._magics: dict[int, str] = {}
@@ -189,8 +193,9 @@ class Settling:
             pending.absent_since = None
         else:
             pending.absent_since = now if pending.absent_since is None else pending.absent_since
-            if now - pending.absent_since >= self._settle_seconds:
-                self._settled(pending, 0.0, f"not seen at the connected broker for {self._settle_seconds:.0f} s")
+            settle_seconds = self._settle_seconds[sent.part]
+            if now - pending.absent_since >= settle_seconds:
+                self._settled(pending, 0.0, f"not seen at the connected broker for {settle_seconds:.0f} s")
 
     async def _search(self, sent: Sent) -> _Trace:
         """Look among orders, finished orders, deals and positions. Raises BrokerError when one cannot be read."""

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from engine.broker.base import Order, Position, Side
+from engine.broker.base import Order, Position
 from engine.events import EventType
 
 Key = tuple[str, int]
@@ -58,14 +58,14 @@ class Purpose:
 
 
 def in_turn(positions: Sequence[Position], *, fifo: bool) -> list[Position]:
-    """Worst loss first. Where the oldest of a symbol's side must go first, the oldest takes the place of the worst."""
+    """Worst loss first. Where the oldest of a symbol must go first, the oldest takes the place of the worst."""
     worst = sorted(positions, key=lambda item: item.profit + item.swap)
     if not fifo:
         return worst
-    by_age: dict[tuple[str, Side], list[Position]] = {}
+    by_age: dict[str, list[Position]] = {}
     for item in sorted(positions, key=lambda item: (item.time_msc, item.ticket), reverse=True):
-        by_age.setdefault((item.symbol, item.side), []).append(item)
-    return [by_age[item.symbol, item.side].pop() for item in worst]
+        by_age.setdefault(item.symbol, []).append(item)
+    return [by_age[item.symbol].pop() for item in worst]
 
 
 def name_of(item: Order | Position) -> str:

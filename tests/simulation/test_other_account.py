@@ -1,4 +1,4 @@
-"""A terminal that is logged in to another account than before: nothing of the first one's state is taken for its own."""
+"""A terminal that is logged in to another account than before: neither takes over the other's state."""
 
 from pathlib import Path
 
