@@ -20,6 +20,8 @@ BUY, SELL = 0, 1
 NETTING = CONSTANTS["ACCOUNT_MARGIN_MODE_RETAIL_NETTING"]
 EXCHANGE = CONSTANTS["ACCOUNT_MARGIN_MODE_EXCHANGE"]
 QUICK: dict[str, Any] = {"flatten": {"hold_seconds": 1.0}}
+PATIENT: dict[str, Any] = {"flatten": {"hold_seconds": 1.0, "settle_seconds": 90.0}}
+"""Waits long enough for a close that comes very late."""
 
 
 def terminal_with(**conditions: Any) -> PaperTerminal:

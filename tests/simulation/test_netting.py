@@ -20,6 +20,7 @@ from tests.simulation.campaign import truth
 from tests.simulation.closing import (
     EXCHANGE,
     NETTING,
+    PATIENT,
     QUICK,
     SELL,
     Closes,
@@ -150,7 +151,7 @@ def test_the_volume_is_read_again_immediately_before_the_send(tmp_path: Path) ->
 
 
 def test_a_close_that_comes_late_and_turns_the_position_round_still_ends_flat(tmp_path: Path) -> None:
-    late = Closes(executed=91.5, error=-10002)
+    late = Closes(executed=11.5, error=-10002)
 
     async def run() -> None:
         terminal = terminal_with(margin_mode=NETTING)
@@ -174,7 +175,7 @@ def test_a_close_of_a_position_that_comes_later_than_all_is_closed_by_its_job_or
     async def run() -> None:
         terminal = terminal_with(margin_mode=NETTING)
         faults = {**late.faults, "order_send": without_ticket(late)}
-        async with world(tmp_path, terminal=terminal, faults=faults, settings=QUICK) as made:
+        async with world(tmp_path, terminal=terminal, faults=faults, settings=PATIENT) as made:
             await made.bought("EURUSD", 0.5, 0.05)
             await flattened(made, 140.0)
             await made.until(lambda: reversals(terminal), 100.0)
@@ -187,7 +188,7 @@ def test_a_close_of_a_position_that_comes_later_than_all_is_closed_by_its_job_or
 
 
 def test_a_job_closes_what_its_own_late_close_opened(tmp_path: Path) -> None:
-    late = Closes(executed=91.5, error=-10002)
+    late = Closes(executed=11.5, error=-10002)
 
     async def run() -> None:
         terminal = terminal_with(margin_mode=NETTING)
@@ -210,7 +211,7 @@ def test_flat_is_not_said_while_a_close_may_still_come_though_the_position_is_go
     async def run() -> None:
         terminal = terminal_with(margin_mode=NETTING)
         faults = {**late.faults, "order_send": without_ticket(late)}
-        async with world(tmp_path, terminal=terminal, faults=faults, settings=QUICK) as made:
+        async with world(tmp_path, terminal=terminal, faults=faults, settings=PATIENT) as made:
             await made.bought("EURUSD", 0.5, 0.05)
             await made.command(wire.Flatten(), "test")
             await made.until(lambda: late.requests)
@@ -241,14 +242,14 @@ def test_a_close_in_flight_at_a_kill_is_not_repeated_by_the_next_start(tmp_path:
                 await asyncio.Event().wait()
 
         faults = {**lost.faults, "order_send": without_ticket(lost)}
-        async with world(tmp_path, terminal=terminal, faults=faults, after=frozen, settings=QUICK) as made:
+        async with world(tmp_path, terminal=terminal, faults=faults, after=frozen, settings=PATIENT) as made:
             await made.bought("EURUSD", 0.5, 0.05)
             assert (await made.command(wire.Flatten(), "storm")).accepted
             await made.until(lambda: lost.requests)
             await made.crash()
         later = Closes(times=0)
         faults = {"order_send": without_ticket(later)}
-        async with world(tmp_path, terminal=terminal, faults=faults, seed=2, settings=QUICK) as again:
+        async with world(tmp_path, terminal=terminal, faults=faults, seed=2, settings=PATIENT) as again:
             await again.until(lambda: again.engine.modes.mode is EngineMode.HALTED, 200.0)
             assert held(terminal) == []
             assert reversals(terminal) == []
