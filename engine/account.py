@@ -270,7 +270,12 @@ class AccountEngine:
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
         """Start a task whose failure ends the engine."""
-        return self._group.create_task(work)
+        try:
+            return self._group.create_task(work)
+        except RuntimeError:
+            # The engine is ending: what it would still begin is not begun.
+            work.close()
+            raise
 
     # what goes on all the time
 

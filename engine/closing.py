@@ -223,15 +223,15 @@ class Closer:
         state.purpose, state.sending = purpose.id, True
         while len(self._under_way) >= _AT_ONCE:
             await asyncio.wait(self._under_way, return_when=asyncio.FIRST_COMPLETED)
-        task = self._spawn(self._finish(state, work(state, purpose)))
+        task = self._spawn(self._finish(state, partial(work, state, purpose)))
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
         await asyncio.wait({task}, timeout=_STALL_SECONDS)
 
     @staticmethod
-    async def _finish(state: TicketState, work: Coroutine[Any, Any, None]) -> None:
+    async def _finish(state: TicketState, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         try:
-            await work
+            await work()
         finally:
             state.sending = False
 

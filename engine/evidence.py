@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from engine.broker.base import Broker, Deal, Order
-from engine.broker.mt5 import DealEntry, DealType, OrderState
+from engine.broker.base import Broker, Deal, Order, Side
+from engine.broker.mt5 import DealType, OrderState
 from engine.signals import EntryType, Intent
 
 _DAY = 86_400
-_OPENING = (DealEntry.IN, DealEntry.INOUT)
+_TYPES = {Side.BUY: DealType.BUY, Side.SELL: DealType.SELL}
 _DEAD = (OrderState.CANCELED, OrderState.REJECTED, OrderState.EXPIRED)
 _VOLUME_NOISE = 1e-9
 
@@ -58,18 +58,15 @@ def is_whole(volume: float, intent: Intent) -> bool:
     return volume >= intent.volume - _VOLUME_NOISE
 
 
-def opening_deals(deals: tuple[Deal, ...], magic: int | None = None) -> tuple[Deal, ...]:
-    """The deals that opened something, of one magic number if it is given.
+def deals_of(intent: Intent, deals: tuple[Deal, ...]) -> tuple[Deal, ...]:
+    """An intent's own deals among others: those of its magic number on its side.
 
-    Without what is booked beside a trade: a charge is a deal of its own at some brokers, of no volume.
+    Not by their entry: on a netting account a deal of ours may meet an opposite position and close it. Closing deals
+    bear the position's number too, on the other side. Without what is booked beside a trade: a charge is a deal of its
+    own at some brokers, of no volume.
     """
     return tuple(
-        deal
-        for deal in deals
-        if deal.type in (DealType.BUY, DealType.SELL)
-        and deal.volume > 0
-        and deal.entry in _OPENING
-        and magic in (None, deal.magic)
+        deal for deal in deals if deal.magic == intent.magic and deal.type == _TYPES[intent.side] and deal.volume > 0
     )
 
 
@@ -81,11 +78,11 @@ async def search(broker: Broker, intent: Intent, now: datetime) -> Evidence:
     orders = [order for order in await broker.orders() if order.magic == intent.magic]
     positions = await broker.positions()
     finished = [order for order in await broker.history_orders_between(start, end) if order.magic == intent.magic]
-    deals = opening_deals(await broker.deals_between(start, end), intent.magic)
+    deals = deals_of(intent, await broker.deals_between(start, end))
     held = next((item.identifier for item in positions if item.magic == intent.magic), None)
     if held is not None and not deals:
         # Found whatever the quote's time was, from which the window of the history was reckoned.
-        deals = opening_deals(await broker.deals_of_position(held), intent.magic)
+        deals = deals_of(intent, await broker.deals_of_position(held))
     return judge(intent, orders, finished, deals, held=held is not None)
 
 

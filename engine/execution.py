@@ -17,7 +17,7 @@ from engine.broker.base import Broker, BrokerError, Deal, SendReply, StaleEpoch,
 from engine.config import EntrySettings
 from engine.entry import send_problem, volume_for_risk
 from engine.events import EventType
-from engine.evidence import Trace, is_whole, opened_volume, opening_deals, search
+from engine.evidence import Trace, deals_of, is_whole, opened_volume, search
 from engine.orders import drift_points, entry_price, intent_of, opening_request
 from engine.outcomes import Outcome, of_error, of_retcode
 from engine.protection import Protector
@@ -197,7 +197,7 @@ class Executor:
                     if evidence.trace is Trace.FILLED:
                         return await self.filled(signal, evidence.order, evidence.deals, prepared)
                 elif reply.order:
-                    deals = opening_deals(await self._broker.deals_of_order(reply.order))
+                    deals = deals_of(prepared.intent, await self._broker.deals_of_order(reply.order))
                     if deals and opened_volume(deals) >= reply.volume - 1e-9:
                         return await self.filled(signal, reply.order, deals, prepared)
             except BrokerError as error:
@@ -222,7 +222,7 @@ class Executor:
         spec = self._specs.known(signal.symbol)
         # Before the record: neither a slow journal nor a crash in between may leave a position without its stop.
         for identifier in dict.fromkeys(deal.position_id for deal in deals):
-            await self._protector.protect(identifier, intent.symbol, intent.sl, intent.tp)
+            await self._protector.protect(identifier, intent)
         wanted = intent.price
         if intent.type is EntryType.MARKET:
             wanted = entry_price(intent.side, prepared.tick) if prepared is not None else 0.0

@@ -14,6 +14,7 @@ from engine.events import EventType
 from engine.orders import closing_request, protection_request
 from engine.outcomes import of_retcode
 from engine.recorder import Recorder
+from engine.signals import Intent
 from engine.specs import SpecBook
 
 STOP_SECONDS = 5.0
@@ -33,8 +34,13 @@ class Protector:
         self._clock = recorder.clock
         self._deviation = deviation_points
 
-    async def protect(self, identifier: int, symbol: str, sl: float, tp: float) -> None:
-        """Return once the position has `sl`, or is gone. `sl` 0.0: none was asked for, there is nothing to see to."""
+    async def protect(self, identifier: int, intent: Intent) -> None:
+        """Return once the position has the intent's stop, or is gone, or was not opened by it.
+
+        Nothing is to be seen to when the intent has no stop, or when, on a netting account, it has met an opposite
+        position that is still the other way round.
+        """
+        symbol, sl, tp = intent.symbol, intent.sl, intent.tp
         if not sl:
             return
         deadline = self._clock.monotonic() + STOP_SECONDS
@@ -48,7 +54,7 @@ class Protector:
                     return
                 await asyncio.sleep(_POLL_SECONDS)
                 continue
-            if abs(position.sl - sl) < 1e-9:
+            if position.side is not intent.side or abs(position.sl - sl) < 1e-9:
                 return
             if not said:
                 self._recorder.urgent_soon(

@@ -16,7 +16,7 @@ from datetime import timedelta
 from engine.approvals import SignalBook
 from engine.broker.base import Broker, BrokerError, Deal, Order
 from engine.events import EventType
-from engine.evidence import Evidence, Trace, opening_deals, search
+from engine.evidence import Evidence, Trace, deals_of, search
 from engine.execution import Executor, intent_in, place
 from engine.journal import JournalError
 from engine.orders import cancelling_request
@@ -162,7 +162,7 @@ class Reconciler:
         self._seen_filled[signal.id] = evidence.volume
         intent = intent_in(signal)
         for identifier in dict.fromkeys(deal.position_id for deal in evidence.deals):
-            await self._protector.protect(identifier, intent.symbol, intent.sl, intent.tp)
+            await self._protector.protect(identifier, intent)
 
     async def _end_overdue(self, signal: Signal) -> None:
         """End an order at its time: the broker may do it too, where the symbol lets it."""
@@ -226,8 +226,8 @@ class Reconciler:
         if self._all_known:
             self._all_known = False
             new = []
-        for magic in dict.fromkeys(deal.magic for deal in opening_deals(tuple(new)) if is_ours(deal.magic)):
-            if not await self._explained(magic):
+        for magic in dict.fromkeys(deal.magic for deal in new if is_ours(deal.magic)):
+            if not await self._explained(magic, new):
                 # Looked at again: the signal that sent it may be about to take it up.
                 return
         self._note_deals(new)
@@ -241,7 +241,7 @@ class Reconciler:
         except JournalError as error:
             _log.error("how far the deals were looked at is not durable: %s", error)
 
-    async def _explained(self, magic: int) -> bool:
+    async def _explained(self, magic: int, new: list[Deal]) -> bool:
         """Whether a signal knows of the deals of a magic number of ours, or has now been told of them."""
         signal_id = id_of(magic)
         for signal in self._book.all():
@@ -251,6 +251,9 @@ class Reconciler:
         finished = await self._book.finished(signal_id)
         if finished is None or finished.intent is None:
             self._recorder.urgent_soon(EventType.DEAL_UNEXPLAINED, signal=signal_id, magic=str(magic))
+            return True
+        if not deals_of(finished.intent, tuple(new)):
+            # They close what it opened.
             return True
         evidence = await self._look(finished)
         if evidence is None or evidence.trace is Trace.UNDER_WAY:

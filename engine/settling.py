@@ -155,6 +155,9 @@ class Settling:
         """
         settled = []
         for pending in list(self._pending.values()):
+            if self._pending.get(pending.sent.position) is not pending:
+                # Whoever else looked meanwhile has settled it.
+                continue
             if not pending.answered or pending.looking or self._clock.monotonic() < pending.next_look:
                 continue
             pending.looking = True

@@ -25,11 +25,12 @@ from engine.control import messages as wire
 from engine.events import Event, EventType
 from engine.intake.proposals import Proposal
 from engine.journal import JournalError
-from engine.paper.books import ENTRY_IN, Books
-from engine.paper.conditions import Conditions
+from engine.paper.books import Books
+from engine.paper.conditions import EXCHANGE, HEDGING, NETTING, Conditions
 from engine.paper.faultplan import Refill, read_fault
 from engine.paper.terminal import PaperTerminal, TerminalConfig
 from engine.protection import STOP_SECONDS
+from engine.settling import closing_magic
 from engine.signals import UNRESOLVED_STATES, EntryType, id_of, is_ours, magic_of
 from engine.state import EngineMode
 from tests.simulation.mortal import Dead, Life
@@ -44,7 +45,9 @@ SETTINGS: dict[str, Any] = {
     "loop": {"settle_seconds": SETTLE_SECONDS, "reconcile_seconds": 2.0},
     "drawdown": {"limit_percent": 3.0},
     "reading": {"interval_seconds": 0.25},
+    "flatten": {"hold_seconds": 1.0, "settle_seconds": 5.0},
 }
+SOURCES = ("campaign", "other source")
 SYMBOLS = ("EURUSD", "GBPUSD", "USDJPY")
 RETCODES = (
     10004, 10006, 10007, 10008, 10010, 10011, 10012, 10013, 10014, 10015, 10016, 10017, 10018, 10019, 10020, 10021,
@@ -53,7 +56,8 @@ RETCODES = (
 )  # fmt: skip
 DOUBTFUL = (10004, 10011, 10012, 10020, 10031, 10999)
 """Those after which an order is easily doubled: drawn as often as all the others."""
-ERRORS = ((-1, "fail"), (-2, "params"), (-10000, "internal"), (-10001, "send"), (-10002, "recv"), (-10005, "timeout"))
+ERRORS = ((-1, "fail"), (-10000, "internal"), (-10001, "send"), (-10002, "recv"), (-10005, "timeout"))
+"""Those that say nothing of an order; -2 and the like are given before anything is sent."""
 LISTS = ("positions_get", "orders_get")
 UNKNOWN_RETCODES = (10011, 10012, 10031, 10999)
 LATENCIES = (0.0, 0.0, 0.0, 0.002, 0.05, 0.3)
@@ -139,7 +143,10 @@ class Campaign:
             execution_delay_ms=self._draws.choice((0, 0, 200, 900)),
             comments=self._draws.choice(("keep", "cut", "replace")),
             commission_per_lot=3.5,
+            margin_mode=self._draws.choice((HEDGING, HEDGING, HEDGING, NETTING, EXCHANGE)),
+            fifo_close=self._draws.random() < 0.2,
         )
+        self._hedging = conditions.hedging
         faults = tuple(read_fault(drawn_fault(self._draws)) for _ in range(self._draws.randint(0, 5)))
         balance = self._draws.choice((10_000.0, 10_000.0, 1_500.0))
         self.terminal = PaperTerminal.open(
@@ -270,15 +277,19 @@ class Campaign:
             await self._trade(made)
         elif what < 0.67:
             await self._cancel(made)
-        elif what < 0.72:
+        elif what < 0.71:
             self._touch()
-        elif what < 0.73:
+        elif what < 0.745:
+            await self._close(made)
+        elif what < 0.75:
+            await self._cancel_close(made)
+        elif what < 0.76:
             self._hits["clock set"] += 1
             made.clock.offset += timedelta(seconds=self._draws.choice((-3600, -30, 30, 3600)))
-        elif what < 0.78:
+        elif what < 0.80:
             action = wire.Pause() if made.engine.modes.mode is EngineMode.RUNNING else wire.Resume()
             await made.command(action)
-        elif what < 0.82:
+        elif what < 0.83:
             await made.command(wire.Flatten(), "as drawn")
         elif what < 0.98:
             await made.command(wire.Reset(), "as drawn")
@@ -307,7 +318,7 @@ class Campaign:
             type=kind,
             volume=None if sized else volume,
             risk_percent=self._draws.choice((0.2, 1.0)) if sized else None,
-            source=self._draws.choice(("campaign", "other source")),
+            source=self._draws.choice(SOURCES),
             entry=None if kind is EntryType.MARKET else round(price, instrument.digits),
             sl=round(price - side.sign * distance, instrument.digits),
             tp=round(price + side.sign * 2 * distance, instrument.digits),
@@ -328,6 +339,26 @@ class Campaign:
         if working:
             signal = self._draws.choice(working)
             await made.command(wire.Cancel(signal=signal.id, version=signal.version), "as drawn")
+
+    async def _close(self, made: World) -> None:
+        """A scoped close; it may be refused as an operator's may."""
+        positions = made.engine.cycle.reading.positions or ()
+        kind, chosen = self._draws.randrange(6), self._draws.random()
+        scope: wire.CloseScope = wire.LosersScope() if kind == 0 else wire.WinnersScope()
+        if kind == 2:
+            scope = wire.SymbolScope(symbol=self._draws.choice(SYMBOLS))
+        elif kind == 3:
+            scope = wire.SourceScope(source=self._draws.choice(SOURCES))
+        elif kind > 3 and positions:
+            one = positions[int(chosen * len(positions))]
+            part = max(0.01, round(one.volume * self._draws.choice((0.3, 0.5)), 2)) if kind == 5 else None
+            scope = wire.PositionScope(position=one.identifier, seen_volume=one.volume, volume=part)
+        taken = await made.command(wire.Close(scope=scope), "as drawn")
+        self._hits[f"close of {scope.kind}{' in part' if kind == 5 else ''}"] += taken.accepted
+
+    async def _cancel_close(self, made: World) -> None:
+        for job in made.engine.closings.active():
+            await made.command(wire.CancelClose(id=job.id), "as drawn")
 
     def _touch(self) -> None:
         """Somebody else does something at the terminal; it may be refused as ours may."""
@@ -358,7 +389,8 @@ class Campaign:
             self._problem(f"left in doubt by a broker that works: {self._in_doubt(made)}")
         await asyncio.sleep(STOP_SECONDS + 1)
         for position in truth(self.terminal).positions.values():
-            if is_ours(position.magic) and not position.sl and position.ticket not in self._touched_stops:
+            ours = is_ours(position.magic) and self._hedging
+            if ours and not position.sl and position.ticket not in self._touched_stops:
                 self._problem(f"position {position.ticket} of {id_of(position.magic)} has no stop")
         if made.engine.modes.mode is EngineMode.HALTED:
             await made.command(wire.Reset(), "the end")
@@ -374,15 +406,20 @@ class Campaign:
 
     def _in_doubt(self, made: World) -> list[str]:
         return [
-            f"{signal.id} {signal.state}"
-            for signal in made.engine.book.all()
-            if signal.state in UNRESOLVED_STATES and not signal.presumed_absent
+            *(
+                f"{signal.id} {signal.state}"
+                for signal in made.engine.book.all()
+                if signal.state in UNRESOLVED_STATES and not signal.presumed_absent
+            ),
+            *(f"close {job.id} {job.scope} {job.state}: {job.remaining}" for job in made.engine.closings.active()),
         ]
 
     async def _judge(self, made: World) -> None:
         """Invariants 1, 2 and 12 by the ledger's opening deals and the journal's chain."""
         approved: set[str] = set()
-        claimed: dict[str, float] = {}
+        claimed: dict[str, dict[str, Any]] = {}
+        parts: dict[str, float] = {}
+        purposes: dict[int, str] = {}
         expiry: dict[str, str] = {}
         mode, epoch = "", 0
         executed: dict[str, float] = {}
@@ -404,22 +441,33 @@ class Campaign:
                         self._problem(f"{name} was claimed while {mode} in epoch {epoch}, it is of {intent['epoch']}")
                     if iso(event.timestamp) >= expiry[name]:
                         self._problem(f"{name} was claimed after it had expired")
-                    claimed[event.metadata["signal"]] = event.metadata["intent"]["volume"]
+                    claimed[name] = intent
+                case EventType.CLOSING_STARTED if event.metadata["scope"]["part"] is not None:
+                    parts[event.metadata["id"]] = event.metadata["scope"]["part"]
+                case EventType.CLOSE_SENT:
+                    purposes[closing_magic(event.metadata["id"])] = event.metadata["purpose"]
                 case EventType.TRADE_EXECUTED:
                     executed[event.metadata["signal"]] = event.metadata["volume"]
         opened: dict[str, float] = {}
+        closed: dict[str, float] = {}
         for deal in truth(self.terminal).history.deals:
-            if deal.entry == ENTRY_IN and deal.order and is_ours(deal.magic):
-                name = id_of(deal.magic)
+            name, kind = id_of(deal.magic), ("buy", "sell")[deal.type] if deal.type in (0, 1) else ""
+            if is_ours(deal.magic) and kind and (name not in claimed or claimed[name]["side"] == kind):
                 opened[name] = round(opened.get(name, 0.0) + deal.volume, 8)
+            elif deal.magic in purposes:
+                job = purposes[deal.magic]
+                closed[job] = round(closed.get(job, 0.0) + deal.volume, 8)
         self.verdict.openings = len(opened)
+        for job, volume in closed.items():
+            if volume > parts.get(job, math.inf):
+                self._problem(f"close {job} of a part closed {volume} lots of {parts[job]}")
         for signal, volume in opened.items():
             if signal not in approved:
                 self._problem(f"{signal} was opened and never approved")
             elif signal not in claimed:
                 self._problem(f"{signal} was opened without an intent in the journal")
-            elif volume > claimed[signal]:
-                self._problem(f"{signal} opened {volume} lots of {claimed[signal]}")
+            elif volume > claimed[signal]["volume"]:
+                self._problem(f"{signal} opened {volume} lots of {claimed[signal]['volume']}")
             elif executed.get(signal) != volume:
                 self._problem(f"{signal} opened {volume} lots, the journal knows of {executed.get(signal)}")
         for signal in executed.keys() - opened.keys():
