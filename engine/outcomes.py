@@ -85,8 +85,8 @@ RETCODES: dict[int, Meaning] = {
 
 POSITION_CLOSED = 10036
 NO_CHANGES = 10025
-DEFERRING_RETCODES = frozenset({10017, 10018, 10026, 10027, 10032})
-"""Answers to a close that only time, or a person at the terminal, can change."""
+DEFERRING_RETCODES = frozenset({10017, 10018, 10026, 10027, 10032, 10045})
+"""Answers to a close that only time, or a person at the terminal, can change; 10045: by closing what is older."""
 
 _NOT_SENT_ERRORS = frozenset({-2, -5, -6, -7, -8, -10003, -10004})
 """Error codes that the client library gives before anything leaves it."""

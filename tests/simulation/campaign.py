@@ -21,6 +21,7 @@ from engine.approvals import Refused
 from engine.broker.base import Side
 from engine.broker.connection import Frame
 from engine.clock import iso
+from engine.closejobs import JobState
 from engine.control import messages as wire
 from engine.events import Event, EventType
 from engine.intake.proposals import Proposal
@@ -104,7 +105,7 @@ def drawn_fault(draws: random.Random) -> dict[str, Any]:
         lambda: {"kind": "unsynchronised", "shown": draws.randint(0, 1), **lasting},
         lambda: {"kind": "equity", "value": draws.choice((0.0, "nan", "inf", 1.0)), **lasting},
         lambda: {"kind": "login", "login": 5, **lasting},
-        lambda: {"kind": "drop_stops", **lasting},
+        lambda: {"kind": "drop_stops", "at": at, "seconds": round(draws.uniform(5, 40), 2)},
         lambda: {"kind": "freeze", "symbol": symbol, **lasting},
         lambda: {"kind": "closed", "symbol": symbol, **lasting},
         lambda: {"kind": "autotrading", "where": draws.choice(("terminal", "server")), **lasting},
@@ -146,7 +147,7 @@ class Campaign:
             margin_mode=self._draws.choice((HEDGING, HEDGING, HEDGING, NETTING, EXCHANGE)),
             fifo_close=self._draws.random() < 0.2,
         )
-        self._hedging = conditions.hedging
+        self._hedging, self._fifo = conditions.hedging, conditions.closes_by_fifo
         faults = tuple(read_fault(drawn_fault(self._draws)) for _ in range(self._draws.randint(0, 5)))
         balance = self._draws.choice((10_000.0, 10_000.0, 1_500.0))
         self.terminal = PaperTerminal.open(
@@ -402,7 +403,7 @@ class Campaign:
         books = truth(self.terminal)
         if books.positions or books.orders:
             self._problem(f"halted with {len(books.positions)} positions and {len(books.orders)} orders")
-        await asyncio.sleep(12)  # the deals are looked at once more
+        await asyncio.sleep(5)  # the deals are looked at once more
 
     def _in_doubt(self, made: World) -> list[str]:
         return [
@@ -411,7 +412,12 @@ class Campaign:
                 for signal in made.engine.book.all()
                 if signal.state in UNRESOLVED_STATES and not signal.presumed_absent
             ),
-            *(f"close {job.id} {job.scope} {job.state}: {job.remaining}" for job in made.engine.closings.active()),
+            *(
+                f"close {job.id} {job.scope} {job.state}: {job.remaining}"
+                for job in made.engine.closings.active()
+                # A part of the account that is younger than the rest cannot be closed where the oldest goes first.
+                if not (job.state is JobState.DEFERRED and self._fifo)
+            ),
         ]
 
     async def _judge(self, made: World) -> None:

@@ -86,7 +86,13 @@ def unknown_is_sent_again() -> Iterator[None]:
 @mutation
 def one_empty_look_is_flat() -> Iterator[None]:
     """Flat is said after one empty look, without holding it."""
-    with patch.object(flatten, "CONFIRM_SECONDS", 0.0):
+    honest = flatten.Flattener.run
+
+    async def run(self: Any, *about: Any) -> Any:
+        self._hold_seconds = 0.0
+        return await honest(self, *about)
+
+    with patch.object(flatten.Flattener, "run", run):
         yield
 
 
