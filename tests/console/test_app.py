@@ -259,7 +259,7 @@ async def test_an_engine_that_was_told_to_stop_is_started_again_only_when_asked(
         await until(pilot, lambda: engine.attached == 2 and app.view().phase is Phase.CONNECTED)
 
 
-async def test_silence_becomes_stale_in_words_and_blocks_an_approval() -> None:
+async def test_field_14_silence_becomes_stale_in_words_and_blocks_an_approval() -> None:
     engine, clock = FakeEngine(snapshot(signals=[signal()])), Ticking()
     app = console(engine, clock)
     async with app.run_test(size=(80, 24)) as pilot:

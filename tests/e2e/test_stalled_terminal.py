@@ -68,7 +68,7 @@ def unread(request: pytest.FixtureRequest, open_house: OpenHouse) -> Iterator[Un
         yield Unread(house, console.pid, outer)
 
 
-def test_engine_works_on_behind_a_stalled_terminal_and_outlives_its_end(unread: Unread) -> None:
+def test_field_01_engine_works_on_behind_a_stalled_terminal_and_outlives_its_end(unread: Unread) -> None:
     house = unread.house
     engine = house.see(lambda seen: seen["reading"]["validity"] == "VALID", "an engine")["engine"]["pid"]
     house.open_position()

@@ -24,7 +24,7 @@ def in_world(folder: Path, session, **options) -> None:  # type: ignore[no-untyp
     run_virtual(run())
 
 
-def test_an_approved_signal_is_executed_once_however_often_it_is_approved(tmp_path: Path) -> None:
+def test_field_09_an_approved_signal_is_executed_once_however_often_it_is_approved(tmp_path: Path) -> None:
     async def session(made: World) -> None:
         signal = await made.engine.proposals.take(made.buy())
         results = [await made.approve(signal) for _ in range(5)]

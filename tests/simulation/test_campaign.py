@@ -5,43 +5,74 @@ import os
 import random
 import subprocess
 import sys
+import tempfile
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from tests.simulation.campaign import drawn_fault, run_seed
+from tests.simulation.campaign import Verdict, drawn_fault, run_seed
+from tests.simulation.mutations import MUTATIONS
 
 ROOT = Path(__file__).parents[2]
-SEEDS = 100
-SHARES = 4
+SEEDS = 500
+SHARES = 20
+KILLS = {"killed anywhere", "killed before a commit", "killed after a commit", "killed before a send"}
+KILLS |= {"killed after a send", "gateway killed before a send", "gateway killed after a send"}
+FAULTS = {
+    "lost", "fail", "retcode", "late", "delay", "hang", "disconnect", "restart", "unsynchronised", "equity",
+    "login", "drop_stops", "freeze", "closed", "autotrading", "partial", "spread", "refill", "cash",
+}  # fmt: skip
+FOUND_BY = {
+    "no_intent_before_the_send": 0,
+    "claim_without_conditions": 2,
+    "unknown_is_failed": 21,
+    "unknown_is_sent_again": 13,
+    "one_empty_look_is_flat": 4,
+    "old_openings_are_sent": 86,
+    "stop_is_not_read_back": 23,
+    "unknown_does_not_block": 21,
+    "restart_forgets_what_was_in_flight": 0,
+    "pause_only_in_the_journal": 6,
+    "deals_are_not_looked_at": 359,
+}
+"""A seed that finds each mutation. A change of the campaign draws others: search with `--mutation NAME --seeds A-B`."""
+
+
+def run(seed: int) -> Verdict:
+    """One seed, in memory where the machine has such a folder: a sync there costs nothing."""
+    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+    with tempfile.TemporaryDirectory(dir=memory) as folder:
+        return run_seed(seed, Path(folder))
 
 
 @pytest.mark.parametrize("share", range(SHARES))
-def test_no_order_is_doubled_and_flat_is_flat(tmp_path: Path, share: int) -> None:
+def test_no_order_is_doubled_and_flat_is_flat(share: int) -> None:
     hits: Counter[str] = Counter()
-    openings = flats = restarts = 0
+    openings = flats = 0
     for seed in range(share, SEEDS, SHARES):
-        folder = tmp_path / str(seed)
-        folder.mkdir()
-        verdict = run_seed(seed, folder)
+        verdict = run(seed)
         assert verdict.problems == [], f"python -m tests.simulation --seeds {seed}"
         hits.update(verdict.hits)
         openings += verdict.openings
         flats += verdict.flats
-        restarts += verdict.restarts
-    assert openings > SEEDS / SHARES
-    assert flats >= SEEDS / SHARES
-    assert restarts
-    assert len([kind for kind, count in hits.items() if count]) >= 8, hits
+    seeds = SEEDS // SHARES
+    assert openings > 2 * seeds
+    assert flats >= seeds
+    assert len([kind for kind in FAULTS if hits[kind]]) >= 14, hits
+    assert len([kind for kind in KILLS if hits[kind]]) >= 5, hits
+
+
+@pytest.mark.parametrize("name", MUTATIONS)
+def test_the_campaign_finds_a_safeguard_that_is_taken_out(name: str) -> None:
+    seed = FOUND_BY[name]
+    assert run(seed).problems == []
+    with MUTATIONS[name]():
+        assert run(seed).problems
 
 
 def test_every_kind_of_fault_is_drawn() -> None:
-    kinds = {drawn_fault(random.Random(seed))["kind"] for seed in range(600)}
-    assert kinds == {
-        "lost", "fail", "retcode", "late", "delay", "hang", "disconnect", "restart", "unsynchronised", "equity",
-        "login", "drop_stops", "freeze", "closed", "autotrading", "partial", "spread", "refill", "cash",
-    }  # fmt: skip
+    assert {drawn_fault(random.Random(seed))["kind"] for seed in range(600)} == FAULTS
 
 
 SCRIPT = """

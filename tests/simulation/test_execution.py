@@ -65,7 +65,7 @@ async def send_one(made: World) -> Any:
 
 
 @pytest.mark.parametrize("error", [-1, -10000, -10001, -10002, -10005])
-def test_an_executed_order_whose_answer_was_lost_is_adopted_not_resent(tmp_path: Path, error: int) -> None:
+def test_field_02_an_executed_order_whose_answer_was_lost_is_adopted_not_resent(tmp_path: Path, error: int) -> None:
     answers = Answers(executed=True, error=error)
 
     async def run() -> None:

@@ -38,7 +38,7 @@ def test_at_the_limit_everything_is_closed_and_the_account_is_halted(tmp_path: P
     run_virtual(run())
 
 
-def test_peak_and_halt_survive_a_crash_and_no_restart_unlatches(tmp_path: Path) -> None:
+def test_field_03_peak_and_halt_survive_a_crash_and_no_restart_unlatches(tmp_path: Path) -> None:
     async def run() -> None:
         terminal = PaperTerminal.open(TerminalConfig())
         async with world(tmp_path, terminal=terminal, settings=TIGHT) as made:
@@ -85,7 +85,7 @@ def test_a_new_peak_is_found_again_after_a_crash(tmp_path: Path) -> None:
     run_virtual(run())
 
 
-def test_readings_that_lie_trip_nothing_move_nothing_and_block_entries(tmp_path: Path) -> None:
+def test_field_04_readings_that_lie_trip_nothing_move_nothing_and_block_entries(tmp_path: Path) -> None:
     faults: dict[str, Any] = {}
 
     def lying(**changes: Any) -> Any:
@@ -156,7 +156,7 @@ def test_a_hung_read_does_not_put_the_alarm_off(tmp_path: Path) -> None:
     run_virtual(run())
 
 
-def test_a_guard_that_raises_blocks_entries_and_says_so(tmp_path: Path) -> None:
+def test_field_08_a_guard_that_raises_blocks_entries_and_says_so(tmp_path: Path) -> None:
     async def run() -> None:
         async with world(tmp_path) as made:
             guard = made.engine.cycle.guard

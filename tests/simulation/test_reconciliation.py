@@ -93,7 +93,7 @@ def test_a_position_opened_and_closed_between_two_looks_is_told_by_its_deals(tmp
     run_virtual(run())
 
 
-def test_what_happened_while_the_engine_was_down_is_told_once_after_it(tmp_path: Path) -> None:
+def test_field_15_what_happened_while_the_engine_was_down_is_told_once_after_it(tmp_path: Path) -> None:
     async def run() -> None:
         terminal = PaperTerminal.open(TerminalConfig(seed=3))
         other = Other(terminal)
