@@ -151,7 +151,9 @@ class Closedown:
         self, group: asyncio.TaskGroup, reason: str, latching: Coroutine[Any, Any, None] | None, leave: LeftOpen
     ) -> "asyncio.Task[FlattenReport]":
         """Begin the flatten once its latch has been announced; None: it was latched before a restart."""
-        report = self.flattener.begin(new_id(self._randomness), reason, self._cycle().known_positions, leave)
+        cycle = self._cycle()
+        orders = [order.ticket for order in cycle.orders]
+        report = self.flattener.begin(new_id(self._randomness), reason, cycle.known_positions, orders, leave)
         self.jobs.supersede(report.id)
         self._flattening = group.create_task(self._run(report, latching), name="flatten")
         return self._flattening

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from engine.broker.base import Broker, Sweep
+from engine.broker.base import Broker, BrokerError, Sweep
 from engine.clock import iso
 from engine.closing import CONFIRM_SECONDS, LOOK_AGAIN_SECONDS, Closer, unconnected
 from engine.events import Draft, EventType
@@ -93,16 +93,20 @@ class Flattener:
         self._unresolved = unresolved
         self._presumed_absent = presumed_absent
         self._identifiers: set[int] = set()
+        self._orders: set[int] = set()
         self._last: Sweep | None = None
         self.report: FlattenReport | None = None
 
-    def begin(self, flatten_id: str, reason: str, known: Iterable[int], leave: LeftOpen) -> FlattenReport:
+    def begin(
+        self, flatten_id: str, reason: str, known: Iterable[int], orders: Iterable[int], leave: LeftOpen
+    ) -> FlattenReport:
         """Open the report of a new flatten; `run` does the work.
 
-        `known` are the identifiers of the positions last seen: their closing deals are part of the proof. `leave` is
-        not closed.
+        `known` are the identifiers of the positions last seen, `orders` the tickets of the orders: how they ended is
+        part of the proof. `leave` is not closed.
         """
         self._closer.begin()
+        self._orders = set(orders) - set(leave.orders)
         self._identifiers = set(known) - set(leave.positions)
         self._last = None
         self.report = FlattenReport(flatten_id, reason, self._clock.utc(), leave=leave)
@@ -166,6 +170,7 @@ class Flattener:
         if positions or orders:
             # What can be read is closed, also when the other list cannot be read.
             self._identifiers |= {item.identifier for item in positions}
+            self._orders |= {item.ticket for item in orders}
             report.remaining, _ = self._closer.remaining(orders, positions)
             await self._closer.act(orders, positions, purpose)
             report.remaining, deferred = self._closer.remaining(orders, positions)
@@ -211,9 +216,28 @@ class Flattener:
         """Whether everything that was ever sent or seen is accounted for; says in the report what is not."""
         doubtful = [*self._unresolved(), *self._closer.settling.unresolved(), *self._closer.unanswered()]
         report.remaining = missing = [f"empty now, {name} unresolved" for name in doubtful]
+        missing += await self._orders_without_an_end()
         left = {item.identifier: item.volume for item in (look.positions or () if look is not None else ())}
         missing += await unexplained(self._broker, {name: left.get(name, 0.0) for name in self._identifiers})
         return not missing
+
+    async def _orders_without_an_end(self) -> list[str]:
+        """Which orders that stood are neither listed nor finished, in words: a terminal may not show them yet.
+
+        What a finished one has opened is accounted for from then on too.
+        """
+        missing = []
+        for ticket in sorted(self._orders):
+            try:
+                order = await self._broker.finished_order(ticket)
+            except BrokerError as error:
+                missing.append(f"the history of order {ticket} cannot be read: {error}")
+                continue
+            if order is None:
+                missing.append(f"order {ticket} stood and is gone, and the history does not say how it ended")
+            elif order.position_id:
+                self._identifiers.add(order.position_id)
+        return missing
 
     async def _finish(self, report: FlattenReport) -> None:
         report.finished_at = self._clock.utc()

@@ -263,6 +263,10 @@ class Broker(Protocol):
         """Finished orders from `start` to `end`, in seconds of the broker's clock."""
         ...
 
+    async def finished_order(self, ticket: int) -> Order | None:
+        """A finished order by its ticket; None when the history has none."""
+        ...
+
     async def check(self, request: Mapping[str, Any]) -> CheckReply:
         """Ask whether a request would be accepted."""
         ...

@@ -152,6 +152,11 @@ class Mt5Broker:
         """Finished orders from `start` to `end`, in seconds of the broker's clock."""
         return await self._rows(Order, Call("history_orders_get", (start, end)))
 
+    async def finished_order(self, ticket: int) -> Order | None:
+        """A finished order by its ticket; None when the history has none."""
+        rows = await self._rows(Order, Call("history_orders_get", kwargs={"ticket": ticket}))
+        return rows[0] if rows else None
+
     async def check(self, request: Mapping[str, Any]) -> CheckReply:
         """Ask whether a request would be accepted."""
         return parse(CheckReply, await self._read(Call("order_check", (dict(request),))), "order_check")

@@ -68,10 +68,10 @@ def test_status_has_exactly_the_agreed_shape(house: House) -> None:
 
 
 def test_signal_is_added_listed_approved_and_becomes_a_position(house: House) -> None:
-    identifier = house.done("signal", "add", *STOPS, "--entry", "1.2", "--expires", "200").strip()
+    identifier = house.done("signal", "add", *STOPS, "--entry", "1.17", "--expires", "200").strip()
     (listed,) = house.json("signals")
     assert (listed["id"], listed["version"], listed["state"]) == (identifier, 1, "PENDING")
-    assert (listed["side"], listed["volume"], listed["entry"], listed["sl"]) == ("buy", 0.2, 1.2, 1.1)
+    assert (listed["side"], listed["volume"], listed["entry"], listed["sl"]) == ("buy", 0.2, 1.17, 1.1)
     assert 150 < listed["seconds_left"] <= 200
 
     stale = house.run("approve", f"{identifier}@7")

@@ -331,3 +331,58 @@ def test_stopping_the_loop_leaves_positions_open_unless_told_to_close_them(tmp_p
             assert [event["positions_closed_on_stop"] for event in stops] == [False, True]
 
     run_virtual(run())
+
+
+@pytest.mark.parametrize(("retcode", "pauses"), [(10024, (1.0, 2.0)), (10029, (0.5, 1.0)), (10004, (0.0, 0.0))])
+def test_too_many_requests_and_a_frozen_order_back_off_and_a_requote_does_not(
+    tmp_path: Path, retcode: int, pauses: tuple[float, float]
+) -> None:
+    answers = Answers(executed=False, times=2, retcode=retcode)
+    sent: list[float] = []
+
+    def stamped(honest: Any, request: dict[str, Any]) -> Any:
+        sent.append(asyncio.get_running_loop().time())
+        return answers(honest, request)
+
+    async def run() -> None:
+        async with world(tmp_path, faults={"order_send": stamped}) as made:
+            signal = await send_one(made)
+            await made.until(lambda: made.engine.loop.trades_executed == 1)
+            first, second = sent[1] - sent[0], sent[2] - sent[1]
+            assert -1e-6 <= first - pauses[0] < 0.2
+            assert -1e-6 <= second - pauses[1] < 0.2
+            assert opened_volume(made.terminal) == {signal.magic: 0.5}
+
+    run_virtual(run())
+
+
+def test_a_try_is_not_repeated_when_the_rules_no_longer_let_it(tmp_path: Path) -> None:
+    answers = Answers(executed=False, times=1, retcode=10024)
+
+    async def run() -> None:
+        async with world(tmp_path, faults={"order_send": answers}) as made:
+            signal = await made.engine.proposals.take(made.buy(expires_seconds=0.9))
+            assert (await made.approve(signal)).accepted
+            await made.until(lambda: not made.engine.book.all())
+            [failed] = await made.events("trade_failed")
+            assert "10024" in failed["reason"]
+            assert failed["reason"].endswith("not tried again: its time ran out")
+            assert opened_volume(made.terminal) == {}
+
+    run_virtual(run())
+
+
+def test_a_refused_try_that_the_broker_shows_is_not_repeated(tmp_path: Path) -> None:
+    answers = Answers(executed=True, times=1, retcode=10004)
+
+    async def run() -> None:
+        async with world(tmp_path, faults={"order_send": answers}) as made:
+            signal = await send_one(made)
+            await made.until(lambda: not made.engine.book.all())
+            assert (await made.events("trade_unknown"))[0]["reason"].startswith(
+                "the broker refused it, and yet shows it"
+            )
+            assert answers.hits == 1
+            assert opened_volume(made.terminal) == {signal.magic: 0.5}
+
+    run_virtual(run())

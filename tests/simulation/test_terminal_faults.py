@@ -8,6 +8,7 @@ from engine.paper.books import Books
 from engine.paper.faultplan import read_fault
 from engine.paper.terminal import PaperTerminal, TerminalConfig
 from engine.state import EngineMode
+from tests.simulation.other import Other
 from tests.simulation.virtual import run_virtual
 from tests.simulation.world import world
 
@@ -57,6 +58,30 @@ def test_flatten_is_not_confirmed_while_the_positions_have_not_come(tmp_path: Pa
             terminal.faults.end(number)
             await made.until(lambda: made.engine.modes.mode is EngineMode.HALTED)
             assert held(terminal).positions == {}
+        terminal.shutdown()
+
+    run_virtual(run())
+
+
+def test_flat_is_not_said_while_an_order_of_others_that_stood_has_not_come(tmp_path: Path) -> None:
+    async def run() -> None:
+        terminal = PaperTerminal.open(TerminalConfig(seed=3))
+        async with world(tmp_path, terminal=terminal) as made:
+            ask = made.engine.cycle.quotes["EURUSD"].tick.ask
+            Other(terminal, magic=7).send(
+                action=5, symbol="EURUSD", type=2, volume=0.1, price=round(ask - 0.01, 5), type_filling=2
+            )
+            await made.until(lambda: made.engine.cycle.orders)
+            number = fault(terminal, kind="unsynchronised")
+            made.engine.flatten("while it is not there")
+            await made.until(lambda: made.engine.clock.monotonic() > 30.0)
+            report = made.target.snapshot().flatten
+            assert report is not None
+            assert "the history does not say how it ended" in report.remaining[0]
+            assert len(held(terminal).orders) == 1
+            terminal.faults.end(number)
+            await made.until(lambda: made.engine.modes.mode is EngineMode.HALTED)
+            assert held(terminal).orders == {}
         terminal.shutdown()
 
     run_virtual(run())
