@@ -225,9 +225,10 @@ class AccountEngine:
         )
         try:
             await self.reconciler.adopt_interrupted()
-            await self.reconciler.reconcile(connected=False)
-            self.reconciler.restore(values.get(Reconciler.KEY), await self._first_server_time())
-            await self.reconciler.look_at_deals()
+            looked_at = values.get(Reconciler.KEY)
+            self.reconciler.restore(looked_at, await self._first_server_time())
+            if looked_at is None:
+                await self.reconciler.look_at_deals()
         except JournalError as error:
             # A full disk blocks entries; it must not keep the guard and a flatten from going on.
             _log.error("%s", error)

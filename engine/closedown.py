@@ -152,7 +152,7 @@ class Closedown:
     ) -> "asyncio.Task[FlattenReport]":
         """Begin the flatten once its latch has been announced; None: it was latched before a restart."""
         cycle = self._cycle()
-        orders = [order.ticket for order in cycle.orders]
+        orders = {order.ticket for order in cycle.orders} | cycle.observer.known_orders
         report = self.flattener.begin(new_id(self._randomness), reason, cycle.known_positions, orders, leave)
         self.jobs.supersede(report.id)
         self._flattening = group.create_task(self._run(report, latching), name="flatten")

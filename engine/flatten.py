@@ -94,6 +94,8 @@ class Flattener:
         self._presumed_absent = presumed_absent
         self._identifiers: set[int] = set()
         self._orders: set[int] = set()
+        self._missing: list[str] = []
+        """What the last try at a proof has not found: shown until the next one."""
         self._last: Sweep | None = None
         self.report: FlattenReport | None = None
 
@@ -107,6 +109,7 @@ class Flattener:
         """
         self._closer.begin()
         self._orders = set(orders) - set(leave.orders)
+        self._missing = []
         self._identifiers = set(known) - set(leave.positions)
         self._last = None
         self.report = FlattenReport(flatten_id, reason, self._clock.utc(), leave=leave)
@@ -184,7 +187,7 @@ class Flattener:
             report.remaining = [f"the {unread} cannot be read: what is open cannot be known"]
             return False
         doubt = self._doubt(look)
-        report.remaining = [doubt] if doubt else []
+        report.remaining = [doubt] if doubt else self._missing
         return not doubt
 
     def _remember(self, look: Sweep) -> None:
@@ -215,10 +218,11 @@ class Flattener:
     async def _proven(self, look: Sweep | None, report: FlattenReport) -> bool:
         """Whether everything that was ever sent or seen is accounted for; says in the report what is not."""
         doubtful = [*self._unresolved(), *self._closer.settling.unresolved(), *self._closer.unanswered()]
-        report.remaining = missing = [f"empty now, {name} unresolved" for name in doubtful]
+        missing = [f"empty now, {name} unresolved" for name in doubtful]
         missing += await self._orders_without_an_end()
         left = {item.identifier: item.volume for item in (look.positions or () if look is not None else ())}
         missing += await unexplained(self._broker, {name: left.get(name, 0.0) for name in self._identifiers})
+        report.remaining = self._missing = missing
         return not missing
 
     async def _orders_without_an_end(self) -> list[str]:

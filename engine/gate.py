@@ -51,6 +51,8 @@ class EntryGate:
         """Why nothing may be opened now, on any symbol; None when it may."""
         if self._modes.mode is not EngineMode.RUNNING:
             return f"the engine is {self._modes.mode}"
+        if not self._reconciler.compared:
+            return "what happened at the broker while no engine ran is still being looked for"
         if self._journal.failure is not None:
             return f"the journal failed: {self._journal.failure}"
         reading = self._cycle().reading

@@ -13,7 +13,7 @@ from dataclasses import asdict
 from typing import Any, Literal
 
 from engine.broker.base import Broker, BrokerError, Deal, Order, Position, Side
-from engine.broker.mt5 import DealEntry, DealType, OrderType
+from engine.broker.mt5 import DealEntry, DealType, OrderState, OrderType
 from engine.events import EventType
 from engine.journal import JournalError
 from engine.recorder import Recorder, Spawn
@@ -31,6 +31,7 @@ _DEAL_REASONS = {
 }
 _TRIES = 60
 _PAUSE_SECONDS = 0.5
+_ORDER_PAUSES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 _NOISE = 1e-9
 _TOLD = 1000
 """How many closed positions are remembered, so that their deals are not taken for news."""
@@ -62,7 +63,9 @@ class PositionObserver:
         self._missing: set[int] = set()
         """Gone from the list, and no deal says why yet: a terminal that has just started may not have them again."""
         self._told: dict[int, None] = {}
-        self._orders: dict[int, Order] | None = None
+        self._orders: dict[int, Order] = {}
+        self._orders_missing: set[int] = set()
+        """Gone from the list of orders, and the history does not say yet how they ended."""
         self._telling: set[asyncio.Task[None]] = set()
         self._unstored: tuple[Position, ...] | None = None
         self._storing: asyncio.Task[None] | None = None
@@ -71,6 +74,11 @@ class PositionObserver:
     def known(self) -> frozenset[int]:
         """The identifiers of the positions last seen, by this run or the one before, and of those gone unexplained."""
         return frozenset(self._seen) | self._missing
+
+    @property
+    def known_orders(self) -> frozenset[int]:
+        """The tickets of the orders of others last seen, and of those gone unexplained."""
+        return frozenset(self._orders) | self._orders_missing
 
     def owner_of(self, magic: int) -> Literal["ours", "adopted", "foreign"]:
         """Whose a position or order with this magic number is."""
@@ -133,14 +141,35 @@ class PositionObserver:
         """Tell which standing orders of others came and went since the last call; ours are their signals' own story."""
         now = {order.ticket: order for order in orders if order.type not in _MARKET_ORDERS and not is_ours(order.magic)}
         before, self._orders = self._orders, now
-        for ticket in sorted(now.keys() - (before or {}).keys()):
-            self._tell_order(EventType.ORDER_APPEARED, now[ticket])
-        for ticket in sorted((before or {}).keys() - now.keys()):
-            self._tell_order(EventType.ORDER_GONE, (before or {})[ticket])
+        for ticket in sorted(now.keys() - before.keys()):
+            if ticket in self._orders_missing:
+                self._orders_missing.discard(ticket)
+            else:
+                self._tell_order(EventType.ORDER_APPEARED, now[ticket])
+        for ticket in sorted(before.keys() - now.keys()):
+            self._orders_missing.add(ticket)
+            self._start(self._tell_order_gone(before[ticket]))
 
-    def _tell_order(self, kind: EventType, order: Order) -> None:
+    async def _tell_order_gone(self, order: Order) -> None:
+        """Tell how an order ended, once the history says so: a terminal that has just connected may not list it yet."""
+        pauses = iter(_ORDER_PAUSES)
+        while order.ticket in self._orders_missing:
+            try:
+                finished = await self._broker.finished_order(order.ticket)
+            except BrokerError as error:
+                _log.warning("order %s: %s", order.ticket, error)
+                finished = None
+            if finished is not None and order.ticket in self._orders_missing:
+                self._orders_missing.discard(order.ticket)
+                ended = {int(state): state.name.lower() for state in OrderState}.get(finished.state, finished.state)
+                self._tell_order(EventType.ORDER_GONE, order, how=ended)
+                return
+            await asyncio.sleep(next(pauses, _ORDER_PAUSES[-1]))
+
+    def _tell_order(self, kind: EventType, order: Order, **details: Any) -> None:
         self._recorder.urgent_soon(
             kind,
+            **details,
             order=order.ticket,
             symbol=order.symbol,
             type=OrderType(order.type).name.lower() if order.type in set(OrderType) else str(order.type),
@@ -192,7 +221,8 @@ class PositionObserver:
                 _log.error("the positions seen are not durable: %s", error)
 
     async def finished(self) -> None:
-        """Wait until everything seen has been told."""
+        """Wait until everything seen has been told; not for what the broker does not explain."""
+        self._orders_missing.clear()
         if self._telling:
             await asyncio.gather(*self._telling)
         await self._recorder.drained()

@@ -60,6 +60,8 @@ class Reconciler:
         self._absent_since: dict[str, float] = {}
         self._cancel_due: dict[str, float] = {}
         self._seen_filled: dict[str, float] = {}
+        self.compared = False
+        """Whether the broker's deals have been held against the journal since the start."""
         self._deals_from = 0
         self._all_known = False
         self._deals_seen: set[int] = set()
@@ -222,6 +224,7 @@ class Reconciler:
             return
         new = [deal for deal in deals if deal.ticket not in self._deals_seen]
         if not new and not self._all_known:
+            self.compared = True
             return
         if self._all_known:
             self._all_known = False
@@ -230,6 +233,7 @@ class Reconciler:
             if not await self._explained(magic, new):
                 # Looked at again: the signal that sent it may be about to take it up.
                 return
+        self.compared = True
         self._note_deals(new)
         self._deals_from = max(self._deals_from, *(deal.time_msc // 1000 for deal in deals), 0)
         self._deals_seen = {

@@ -509,6 +509,7 @@ class _Running:
                 seed=drawn,
                 life=life,
                 note=one.note,
+                compared=False,
             )
             try:
                 made = await self._world.__aenter__()

@@ -12,6 +12,7 @@ from engine.intake.strategies.demo import DemoStrategy
 from engine.paper.terminal import PaperTerminal, TerminalConfig
 from engine.signals import is_ours
 from engine.state import EngineMode
+from tests.simulation.closing import waiting_order
 from tests.simulation.test_execution import Struct, _template, is_opening
 from tests.simulation.virtual import run_virtual
 from tests.simulation.world import opened_volume, world
@@ -233,26 +234,23 @@ def pending_order(ticket: int) -> Struct:
 
 
 def test_pending_orders_are_cancelled_first(tmp_path: Path) -> None:
-    orders = {501, 502}
     sent: list[str] = []
 
     def order_send(honest: Any, request: dict[str, Any]) -> Any:
         if request["action"] == 8:
             sent.append("cancel")
-            orders.discard(request["order"])
-            return Struct(_template, retcode=10009)
-        if not is_opening(request):
+        elif not is_opening(request):
             sent.append("close")
         return honest(request)
 
-    faults: dict[str, Any] = {
-        "orders_get": lambda honest: tuple(pending_order(ticket) for ticket in sorted(orders)),
-        "order_send": order_send,
-    }
+    faults: dict[str, Any] = {"order_send": order_send}
 
     async def run() -> None:
         async with world(tmp_path, faults=faults) as made:
             await made.bought()
+            waiting_order(made.terminal)
+            waiting_order(made.terminal)
+            await made.until(lambda: len(made.engine.cycle.orders) == 2)
             await made.command(wire.Flatten())
             await made.until(lambda: made.engine.modes.mode is EngineMode.HALTED)
             assert sent == ["cancel", "cancel", "close"]

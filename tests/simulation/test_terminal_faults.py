@@ -73,10 +73,12 @@ def test_flat_is_not_said_while_an_order_of_others_that_stood_has_not_come(tmp_p
             )
             await made.until(lambda: made.engine.cycle.orders)
             number = fault(terminal, kind="unsynchronised")
+            await made.until(lambda: made.engine.cycle.orders == ())
             made.engine.flatten("while it is not there")
             await made.until(lambda: made.engine.clock.monotonic() > 30.0)
             report = made.target.snapshot().flatten
             assert report is not None
+            assert report.remaining, report
             assert "the history does not say how it ended" in report.remaining[0]
             assert len(held(terminal).orders) == 1
             terminal.faults.end(number)

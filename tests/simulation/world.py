@@ -131,6 +131,7 @@ async def world(
     life: Life | None = None,
     clock: VirtualClock | None = None,
     note: Callable[[Event], None] | None = None,
+    compared: bool = True,
 ) -> AsyncIterator[World]:
     """Run an engine on a terminal (a fresh synthetic one by default); leaving stops it as an operator would.
 
@@ -156,6 +157,7 @@ async def world(
         await after(frame)
 
     async def spawn(slot: str) -> Connection:
+        market.advance_to(loop.time())
         module = Faulty(PaperClient.in_process(market), faults if faults is not None else {})
         return connect_in_process(module, {}, before=advance, after=answer)
 
@@ -210,6 +212,8 @@ async def world(
         if running.done():
             running.result()
         await made.until(lambda: engine.cycle.completed_at is not None)
+        if compared:
+            await made.until(lambda: engine.reconciler.compared)
         yield made
     finally:
         engine.stop_requested.set()
