@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.children import unmeasured_environment
+
 ROOT = Path(__file__).parents[3]
 CALLS = ("pwrite64", "write", "ftruncate", "fallocate", "fdatasync", "fsync", "unlink", "rename")
 """Every call that changes a file or makes it durable."""
@@ -94,6 +96,7 @@ def record(path: Path, kind: str, count: int) -> list[Call]:
     done = subprocess.run(
         [require_strace(), *options, *_session(path, kind, count)],
         cwd=ROOT,
+        env=unmeasured_environment(),
         capture_output=True,
         text=True,
         timeout=300,
@@ -144,6 +147,7 @@ def run_broken(path: Path, point: Point, effect: str, kind: str, count: int) -> 
     done = subprocess.run(
         [require_strace(), *options, *_session(path, kind, count)],
         cwd=ROOT,
+        env=unmeasured_environment(),
         capture_output=True,
         text=True,
         timeout=100,

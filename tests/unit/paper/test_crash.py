@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from engine.paper.terminal import PaperTerminal, TerminalConfig
+from tests.children import unmeasured_environment
 from tests.unit.paper.child import lengths
 
 ROOT = Path(__file__).parents[3]
@@ -35,6 +36,7 @@ def run(strace: str, folder: Path, *inject: str) -> tuple[int, list[int], str]:
     done = subprocess.run(
         [strace, "-f", "-qq", "-o", str(log), "-e", f"trace={','.join(CALLS)}", *inject, *CHILD, str(folder / "state")],
         cwd=ROOT,
+        env=unmeasured_environment(),
         capture_output=True,
         text=True,
         timeout=60,
