@@ -98,6 +98,8 @@ def symbol_info(name: str) -> StructSequence:
         volume_max=100.0,
         volume_step=0.01,
         trade_exemode=2,
+        order_mode=127,
+        expiration_mode=15,
         filling_mode=1,
         trade_mode=4,
         currency_profit="USD",
@@ -112,10 +114,15 @@ def symbol_info_tick(name: str) -> StructSequence:
     return _row(structs.Tick, time=now // 1000, time_msc=now, bid=round(moved, 5), ask=round(moved + POINT, 5))
 
 
-def history_deals_get(ticket: int = 0, position: int = 0) -> tuple[StructSequence, ...]:
+def history_deals_get(
+    start: int = 0, end: int = 0, *, ticket: int = 0, position: int = 0
+) -> tuple[StructSequence, ...]:
+    if end:
+        return ()
     identifier = ticket or position
-    opening = _deal(identifier, identifier, _IN)
-    if ticket or any(holding.ticket == identifier for holding in _board.holdings()):
+    magic = next((holding.magic for holding in _board.holdings() if holding.ticket == identifier), None)
+    opening = _deal(identifier, identifier, _IN, magic or 0)
+    if ticket or magic is not None:
         return (opening,)
     return (opening, _deal(_CLOSING_DEAL + identifier, identifier, _OUT))
 
@@ -181,7 +188,7 @@ def _symbol(ticket: int) -> str:
     return SYMBOLS[ticket % len(SYMBOLS)]
 
 
-def _deal(ticket: int, position: int, entry: int) -> StructSequence:
+def _deal(ticket: int, position: int, entry: int, magic: int = 0) -> StructSequence:
     now = time.time_ns() // 1_000_000
     return _row(
         structs.TradeDeal,
@@ -189,6 +196,7 @@ def _deal(ticket: int, position: int, entry: int) -> StructSequence:
         order=ticket,
         position_id=position,
         symbol=_symbol(position),
+        magic=magic,
         entry=entry,
         type=entry,
         reason=3,
