@@ -4,6 +4,7 @@ In: an intent. Out: an Evidence. Orders, positions, finished orders and deals ar
 raises, since None is never "nothing". The history is asked on the broker's clock, to a day ahead.
 """
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -51,6 +52,12 @@ class Evidence:
 def opened_volume(deals: tuple[Deal, ...]) -> float:
     """Lots that deals opened."""
     return round(sum(deal.volume for deal in deals), 8)
+
+
+def net_volume(deals: Collection[Deal]) -> float:
+    """Lots that a position's deals leave: bought less sold. By side, so that a reversal counts as what it is."""
+    signs: Mapping[int, int] = {DealType.BUY: 1, DealType.SELL: -1}
+    return round(sum(signs.get(deal.type, 0) * deal.volume for deal in deals), 8)
 
 
 def is_whole(volume: float, intent: Intent) -> bool:

@@ -15,6 +15,7 @@ from typing import Any, Literal
 from engine.broker.base import Broker, BrokerError, Deal, Order, Position, Side
 from engine.broker.mt5 import DealEntry, DealType, OrderState, OrderType
 from engine.events import EventType
+from engine.evidence import net_volume
 from engine.journal import JournalError
 from engine.recorder import Recorder, Spawn
 from engine.signals import is_ours
@@ -274,16 +275,10 @@ class PositionObserver:
                 deals = await self._broker.deals_of_position(identifier)
             except BrokerError as error:
                 _log.warning("deals of position %s: %s", identifier, error)
-            if deals and abs(_net(deals)) < _NOISE:
+            if deals and abs(net_volume(deals)) < _NOISE:
                 break
             await asyncio.sleep(_PAUSE_SECONDS)
         return deals
-
-
-def _net(deals: Collection[Deal]) -> float:
-    """Lots that a position's deals leave open: bought less sold."""
-    signs = {DealType.BUY: 1, DealType.SELL: -1}
-    return sum(signs.get(DealType(deal.type), 0) * deal.volume for deal in deals if deal.type in set(DealType))
 
 
 def _lasting(position: Position) -> tuple[Any, ...]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from engine.broker.base import Broker, BrokerError, Position
 from engine.events import EventType
+from engine.evidence import net_volume
 from engine.orders import closing_request, protection_request
 from engine.outcomes import of_retcode
 from engine.recorder import Recorder
@@ -88,8 +89,7 @@ class Protector:
             deals = await self._broker.deals_of_position(identifier)
         except BrokerError:
             return False
-        opened = sum(deal.volume for deal in deals if deal.entry == 0)
-        return opened > 0 and sum(deal.volume for deal in deals if deal.entry != 0) >= opened - 1e-9
+        return bool(deals) and abs(net_volume(deals)) < 1e-9
 
     async def _order_quietly(self, request: Mapping[str, Any]) -> str:
         """Send what lowers risk and return what was answered; the position is looked at again in any case."""

@@ -60,6 +60,7 @@ class Reconciler:
         self._absent_since: dict[str, float] = {}
         self._cancel_due: dict[str, float] = {}
         self._seen_filled: dict[str, float] = {}
+        self._ends: dict[str, float] = {}
         self.compared = False
         """Whether the broker's deals have been held against the journal since the start."""
         self._deals_from = 0
@@ -168,7 +169,10 @@ class Reconciler:
 
     async def _end_overdue(self, signal: Signal) -> None:
         """End an order at its time: the broker may do it too, where the symbol lets it."""
-        if self._clock.utc() >= intent_in(signal).sent_at + timedelta(seconds=signal.order_seconds):
+        left = intent_in(signal).sent_at + timedelta(seconds=signal.order_seconds) - self._clock.utc()
+        # Reckoned once: somebody may set the machine's clock while it stands.
+        end = self._ends.setdefault(signal.id, self._clock.monotonic() + left.total_seconds())
+        if self._clock.monotonic() >= end:
             await self.cancel(signal, "its time ran out")
 
     async def cancel(self, signal: Signal, reason: str, **who: str) -> str:
@@ -196,7 +200,7 @@ class Reconciler:
         return said
 
     def _forget(self, signal: Signal) -> None:
-        for kept in (self._absent_since, self._cancel_due, self._seen_filled):
+        for kept in (self._absent_since, self._cancel_due, self._seen_filled, self._ends):
             kept.pop(signal.id, None)
 
     # deals that nobody expected

@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -245,5 +246,20 @@ def test_an_order_that_was_placed_but_said_to_be_refused_is_followed_all_the_sam
             assert finished is not None
             assert finished.state is SignalState.EXECUTED
             assert finished.filled == 0.5
+
+    run_virtual(run())
+
+
+def test_a_clock_that_is_set_back_does_not_let_an_order_stand_longer(tmp_path: Path) -> None:
+    async def run() -> None:
+        # The symbol knows no expiry by time: only the engine ends the order.
+        terminal = terminal_without_levels(expiration_mode=1)
+        async with world(tmp_path, terminal=terminal) as made:
+            await placed(made, order(made, FAR, order_seconds=30.0))
+            await asyncio.sleep(5)
+            made.clock.offset -= timedelta(hours=1)
+            await made.until(lambda: not made.engine.book.all(), 40.0)
+            assert (await made.events("order_cancelling"))[0]["reason"] == "its time ran out"
+        terminal.shutdown()
 
     run_virtual(run())
