@@ -27,6 +27,9 @@ class AccountReading:
 
     `equity_by_positions` is balance + credit + the positions' profit and swap: a second witness for the equity, read
     by another call and so a moment apart. None when the positions could not be read.
+
+    `unexplained` is the part of the balance that no deal explains yet: it may turn out to be a cash flow or a trade's
+    result, so a peak is measured without what may be a deposit, and a limit without what may be a withdrawal.
     """
 
     validity: Validity
@@ -35,6 +38,7 @@ class AccountReading:
     account: Account | None
     positions: tuple[Position, ...] | None
     equity_by_positions: float | None
+    unexplained: float = 0.0
 
     @property
     def equity(self) -> float:
@@ -42,6 +46,21 @@ class AccountReading:
         if self.account is None:
             raise ValueError("a reading without an account has no equity")
         return self.account.equity
+
+    @property
+    def equity_for_peak(self) -> float:
+        """The equity that may raise a peak."""
+        return min(self.equity, self.equity - self.unexplained)
+
+    @property
+    def equity_for_limit(self) -> float:
+        """The equity that is held against a limit below it."""
+        return max(self.equity, self.equity - self.unexplained)
+
+    def bears_out(self, floor: float) -> bool:
+        """Whether the positions too say that the equity is at or below `floor`."""
+        witness = self.equity_by_positions
+        return witness is not None and max(witness, witness - self.unexplained) <= floor
 
 
 NO_READING = AccountReading(Validity.NONE, "no reading yet", -math.inf, None, None, None)
