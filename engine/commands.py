@@ -21,7 +21,10 @@ from engine.control.messages import (
     Reject,
     Reset,
     Resume,
+    SetBases,
+    SettleFunds,
     Stop,
+    Unlock,
 )
 from engine.control.once import body_digest
 from engine.control.target import Operator
@@ -110,6 +113,8 @@ async def _dispatch(
             return await _cancel_close(engine, action.id, reason, who), {}
         case Reset():
             return await _reset(engine, reason, who), {}
+        case Unlock() | SetBases() | SettleFunds():
+            raise Refused("this engine has no such guards yet")
         case Stop():
             engine.stop_requested.set()
             return "the engine stops; positions stay as they are", {}

@@ -9,7 +9,19 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import Field, StringConstraints
+
+from engine.control.risk import FundsView as FundsView
+from engine.control.risk import GuardView as GuardView
+from engine.control.risk import LockView as LockView
+from engine.control.risk import Reset as Reset
+from engine.control.risk import RiskView as RiskView
+from engine.control.risk import SetBases as SetBases
+from engine.control.risk import SettleFunds as SettleFunds
+from engine.control.risk import TripView as TripView
+from engine.control.risk import Unlock as Unlock
+from engine.control.wire import Reason as Reason
+from engine.control.wire import Wire as Wire
 
 API_VERSION = 1
 
@@ -17,13 +29,6 @@ Symbol = Annotated[str, StringConstraints(min_length=1, max_length=29, pattern=r
 OrderType = Literal["market", "limit", "stop"]
 Owner = Literal["ours", "adopted", "foreign"]
 """Whose a position or order is: this engine's, somebody else's, or somebody else's that the profile adopts."""
-Reason = Annotated[str, StringConstraints(strip_whitespace=True, max_length=500)]
-
-
-class Wire(BaseModel):
-    """Base of every message: frozen, exact, finite."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Environment(StrEnum):
@@ -271,6 +276,7 @@ class Snapshot(Wire):
     account: AccountView | None = None
     reading: ReadingView
     drawdown: DrawdownView | None = None
+    risk: RiskView = RiskView()
     gateway: GatewayView
     markets: list[MarketView] = []
     positions: list[PositionView] = []
@@ -417,12 +423,6 @@ class CancelClose(Wire):
     id: Annotated[str, StringConstraints(min_length=1, max_length=64)]
 
 
-class Reset(Wire):
-    """Lift the halt: HALTED to PAUSED, the peak restarts at the present equity. Refused unless flat; needs a reason."""
-
-    kind: Literal["reset"] = "reset"
-
-
 class Stop(Wire):
     """Stop the engine. Positions stay as they are, with their stops at the broker."""
 
@@ -460,7 +460,20 @@ class AddSignal(Wire):
 
 
 Action = Annotated[
-    Approve | Reject | Pause | Resume | Flatten | Close | CancelClose | Reset | Stop | AddSignal | Cancel,
+    Approve
+    | Reject
+    | Pause
+    | Resume
+    | Flatten
+    | Close
+    | CancelClose
+    | Reset
+    | Unlock
+    | SetBases
+    | SettleFunds
+    | Stop
+    | AddSignal
+    | Cancel,
     Field(discriminator="kind"),
 ]
 
