@@ -5,9 +5,10 @@ value and the limit. Pure; asked when a signal is proposed, when it is approved 
 are compared in ticks, so that binary arithmetic decides nothing.
 """
 
-from decimal import ROUND_DOWN, Decimal
+from decimal import ROUND_DOWN
 
 from engine.broker.base import Side, SymbolSpec, Tick
+from engine.broker.conditions import exact, loss_per_lot
 from engine.broker.mt5 import OrdersAllowed, SymbolTradeMode, volume_problem
 from engine.config import EntrySettings
 from engine.orders import drift_points, entry_price
@@ -164,11 +165,11 @@ def volume_for_risk(spec: SymbolSpec, equity: float, percent: float, entry: floa
     loss = loss_per_lot(spec, entry, sl)
     if loss is None or loss <= 0:
         raise ValueError(f"{spec.name}: what a stop {sl} from {entry} costs cannot be known")
-    money = _decimal(equity) * _decimal(percent) / 100
-    step = _decimal(spec.volume_step)
-    most = min(money / loss, _decimal(spec.volume_max))
+    money = exact(equity) * exact(percent) / 100
+    step = exact(spec.volume_step)
+    most = min(money / loss, exact(spec.volume_max))
     if spec.volume_limit > 0:
-        most = min(most, _decimal(spec.volume_limit))
+        most = min(most, exact(spec.volume_limit))
     volume = float((most / step).to_integral_value(ROUND_DOWN) * step)
     return volume if volume >= spec.volume_min else 0.0
 
@@ -176,15 +177,4 @@ def volume_for_risk(spec: SymbolSpec, equity: float, percent: float, entry: floa
 def money_at_risk(spec: SymbolSpec, volume: float, entry: float, sl: float) -> float | None:
     """What the stop would cost at this volume from `entry`, in account currency; None when it cannot be known."""
     loss = loss_per_lot(spec, entry, sl)
-    return None if loss is None or not sl else float(loss * _decimal(volume))
-
-
-def loss_per_lot(spec: SymbolSpec, entry: float, sl: float) -> Decimal | None:
-    """What the stop costs for one lot, in account currency; None when the symbol's tick value is not known."""
-    if spec.tick_size <= 0 or spec.tick_value_loss <= 0:
-        return None
-    return abs(_decimal(entry) - _decimal(sl)) / _decimal(spec.tick_size) * _decimal(spec.tick_value_loss)
-
-
-def _decimal(value: float) -> Decimal:
-    return Decimal(repr(float(value)))
+    return None if loss is None or not sl else float(loss * exact(volume))

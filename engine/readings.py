@@ -28,8 +28,8 @@ class AccountReading:
     `equity_by_positions` is balance + credit + the positions' profit and swap: a second witness for the equity, read
     by another call and so a moment apart. None when the positions could not be read.
 
-    `unexplained` is the part of the balance that no deal explains yet: it may turn out to be a cash flow or a trade's
-    result, so a peak is measured without what may be a deposit, and a limit without what may be a withdrawal.
+    `unexplained` is the part of the balance that no deal explains yet: a peak is measured without what may be a
+    deposit. `relief`, from 0.0, is what of it may be a withdrawal: a limit is measured as if it were still there.
     """
 
     validity: Validity
@@ -39,6 +39,7 @@ class AccountReading:
     positions: tuple[Position, ...] | None
     equity_by_positions: float | None
     unexplained: float = 0.0
+    relief: float = 0.0
 
     @property
     def equity(self) -> float:
@@ -50,25 +51,32 @@ class AccountReading:
     @property
     def equity_for_peak(self) -> float:
         """The equity that may raise a peak."""
-        return min(self.equity, self.equity - self.unexplained)
+        return self.equity - max(0.0, self.unexplained)
 
     @property
     def equity_for_limit(self) -> float:
         """The equity that is held against a limit below it."""
-        return max(self.equity, self.equity - self.unexplained)
+        return self.equity + self.relief
 
     def bears_out(self, floor: float) -> bool:
         """Whether the positions too say that the equity is at or below `floor`."""
         witness = self.equity_by_positions
-        return witness is not None and max(witness, witness - self.unexplained) <= floor
+        return witness is not None and witness + self.relief <= floor
 
 
 NO_READING = AccountReading(Validity.NONE, "no reading yet", -math.inf, None, None, None)
 
 
-def judge(sweep: Sweep, *, login: int, server: str, at: float) -> AccountReading:
-    """Judge a sweep of the account `login` on `server` that was asked for at `at` (monotonic seconds)."""
+def judge(
+    sweep: Sweep, *, login: int, server: str, at: float, took: float = 0.0, stale_after: float = math.inf
+) -> AccountReading:
+    """Judge a sweep of the account `login` on `server` that was asked for at `at` (monotonic seconds).
+
+    `took` is how long the answer took, seconds: one that was on its way for longer than `stale_after` is old news.
+    """
     validity, reason = _judgement(sweep, login, server)
+    if validity is Validity.VALID and took > stale_after:
+        validity, reason = Validity.STALE, f"the answer took {took:.1f} s"
     account, positions = sweep.account, _readable(sweep.positions)
     by_positions = None
     if account is not None and positions is not None:

@@ -163,7 +163,10 @@ class Tick:
 
 @dataclass(frozen=True, slots=True)
 class SymbolSpec:
-    """The trading conditions of one symbol. Levels are in points; `tick_value` is account currency per lot and tick."""
+    """The trading conditions of one symbol. Levels are in points; `tick_value` is account currency per lot and tick.
+
+    `currency_base` is what one lot is a quantity of (EUR of EURUSD); "" when it is not known.
+    """
 
     name: str
     digits: int
@@ -184,6 +187,7 @@ class SymbolSpec:
     order_mode: int
     expiration_mode: int
     currency_profit: str
+    currency_base: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""A symbol's trading conditions applied to numbers: filling, price and volume. Pure; decimal inside, float outside."""
+"""A symbol's trading conditions applied to numbers: filling, price, volume and money. Pure; decimal inside."""
 
 import math
 from decimal import ROUND_DOWN, ROUND_HALF_UP, Decimal
@@ -27,8 +27,8 @@ def round_price(spec: SymbolSpec, price: float) -> float:
     """The nearest multiple of the symbol's tick size, with the symbol's digits. Raises ValueError if not finite."""
     if not math.isfinite(price):
         raise ValueError(f"{spec.name}: a price of {price}")
-    step = _decimal(spec.tick_size or spec.point)
-    ticks = (_decimal(price) / step).to_integral_value(ROUND_HALF_UP)
+    step = exact(spec.tick_size or spec.point)
+    ticks = (exact(price) / step).to_integral_value(ROUND_HALF_UP)
     return round(float(ticks * step), spec.digits)
 
 
@@ -39,7 +39,7 @@ def floor_volume(spec: SymbolSpec, volume: float) -> float:
     """
     if not math.isfinite(volume):
         raise ValueError(f"{spec.name}: a volume of {volume}")
-    step = _decimal(spec.volume_step)
+    step = exact(spec.volume_step)
     steps = (_lots(volume) / step).to_integral_value(ROUND_DOWN)
     return float(steps * step)
 
@@ -54,14 +54,29 @@ def volume_problem(spec: SymbolSpec, volume: float) -> str | None:
         return f"{spec.name}: {volume:g} lots is above the greatest volume, {spec.volume_max:g}"
     if spec.volume_limit > 0 and volume > spec.volume_limit:
         return f"{spec.name}: {volume:g} lots is above the limit in one direction, {spec.volume_limit:g}"
-    if _lots(volume) % _decimal(spec.volume_step) != 0:
+    if _lots(volume) % exact(spec.volume_step) != 0:
         return f"{spec.name}: {volume:g} lots is not a multiple of the volume step, {spec.volume_step:g}"
     return None
 
 
-def _decimal(value: float) -> Decimal:
+def loss_per_lot(spec: SymbolSpec, entry: float, sl: float) -> Decimal | None:
+    """What the way from `entry` to `sl` costs for one lot, in account currency; None when a tick's value is unknown."""
+    if not (0 < spec.tick_size < math.inf and 0 < spec.tick_value_loss < math.inf):
+        return None
+    return abs(exact(entry) - exact(sl)) / exact(spec.tick_size) * exact(spec.tick_value_loss)
+
+
+def notional_per_lot(spec: SymbolSpec, price: float) -> Decimal | None:
+    """What one lot is worth at `price`, in account currency; None when the price or a tick's value is not known."""
+    if not all(0 < value < math.inf for value in (spec.tick_size, spec.tick_value, price)):
+        return None
+    return exact(price) / exact(spec.tick_size) * exact(spec.tick_value)
+
+
+def exact(value: float) -> Decimal:
+    """The decimal number that a float is written as: 0.1 is a tenth."""
     return Decimal(repr(float(value)))
 
 
 def _lots(volume: float) -> Decimal:
-    return _decimal(round(volume, _VOLUME_PLACES))
+    return exact(round(volume, _VOLUME_PLACES))

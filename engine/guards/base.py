@@ -79,19 +79,29 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Neighbour:
-    """The last VALID reading before this one, of an earlier run if need be. Money in account currency, time UTC."""
+    """The last VALID reading before this one, of an earlier run if need be. Money in account currency, time UTC.
+
+    Both without what no deal explained then: it may be a deposit, and a day must not begin with it.
+    """
 
     utc: datetime
     balance: float
     equity: float
 
 
+BookedKind = Literal["result", "cash flow", "credit"]
+
+
 @dataclass(frozen=True, slots=True)
 class Booked:
-    """A deal that changed the balance or the credit: by how much, and when (market time, UTC)."""
+    """A deal that changed the balance or the credit: by how much, and when (market time, UTC).
+
+    `kind`: a trade's result, money that came or went without a trade, or a credit, which is no part of the balance.
+    """
 
     at: datetime
     amount: float
+    kind: BookedKind = "result"
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +212,9 @@ class Guard(ABC, Generic[Memory]):
     action: Action
     locks: Literal["reset", "operator"] | float | None = None
 
+    warns_at: float | None = None
+    """The share of its limit from which it warns; None where it does not."""
+
     @abstractmethod
     def fresh(self, facts: Facts) -> Memory:
         """The memory with which it begins on an account that it has never seen."""
@@ -236,6 +249,10 @@ class Guard(ABC, Generic[Memory]):
 
     def began_again(self, memory: Memory, facts: Facts) -> Memory:
         """Begin again from the present reading, where a reset may do that. A firm's limit does not begin again."""
+        return memory
+
+    def unlocked(self, memory: Memory) -> Memory:
+        """Go on after an operator has lifted its lock: what led to the lock is forgotten where it would lock again."""
         return memory
 
     def next_reset(self, moment: Moment) -> datetime | None:

@@ -5,10 +5,12 @@ evaluates, has the flatten done, and raises. Only a VALID reading moves the peak
 bear out trips at once, one that they do not must be seen in 3 readings over at least 300 ms.
 """
 
+import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
 from engine.guards.base import Verdict
+from engine.guards.rehearsal import EQUITY, facts
 from engine.readings import AccountReading, Validity
 
 CONFIRMING_READINGS = 3
@@ -72,24 +74,55 @@ def floor_of(peak: float, limit_percent: float) -> float:
     return round(peak * (100 - limit_percent) / 100, 8)
 
 
+def flow_effect(amount: float, equity: float) -> tuple[float, float]:
+    """What a cash flow does to an equity from which losses are measured in percent: times the first, plus the second.
+
+    It is scaled as the equity was, so that the drawdown in percent stays as it is; where there is no equity to scale
+    by, it is shifted. `equity` is the one after the flow. Raises ValueError for what is not finite.
+    """
+    if not (math.isfinite(amount) and math.isfinite(equity)):
+        raise ValueError(f"a cash flow of {amount} to an equity of {equity}: both must be finite")
+    before = equity - amount
+    return (equity / before, 0.0) if before > 0 and equity > 0 else (1.0, amount)
+
+
+def after_cash_flow(state: DrawdownState, amount: float, equity: float) -> DrawdownState:
+    """Money came (amount > 0) or went without a trade; `equity` is the one after it. Account currency.
+
+    Neither profit nor drawdown: of a peak of 10,000 and an equity of 9,000, a withdrawal of 5,000 leaves 10 %. Raises
+    ValueError for what is not finite.
+    """
+    factor, shift = flow_effect(amount, equity)
+    return replace(state, peak=state.peak * factor + shift, equity=equity)
+
+
 def evaluate(reading: AccountReading, state: DrawdownState) -> DrawdownState:
     """Judge one reading. A reading that is not VALID changes nothing: not the peak, not the verdict, not its age."""
     if reading.validity is not Validity.VALID:
         return state
-    equity = reading.equity
-    peak = max(state.peak, equity)
+    equity = reading.equity_for_limit
+    peak = max(state.peak, reading.equity_for_peak)
     seen = replace(state, peak=peak, equity=equity, evaluated_at=reading.at, breaches=0, breach_since=0.0)
     if equity > seen.floor:
         warned = seen.percent >= state.warn_at * state.limit_percent
         return replace(seen, verdict=Verdict.WARN if warned else Verdict.CLEAR)
-    borne_out = reading.equity_by_positions is not None and reading.equity_by_positions <= seen.floor
-    if borne_out:
+    if reading.bears_out(seen.floor):
         return replace(seen, verdict=Verdict.FLATTEN)
     since = state.breach_since if state.breaches else reading.at
     breaches = state.breaches + 1
     confirmed = breaches >= CONFIRMING_READINGS and reading.at - since >= CONFIRMING_SECONDS
     verdict = Verdict.FLATTEN if confirmed else Verdict.BLOCK
     return replace(seen, verdict=verdict, breaches=breaches, breach_since=since)
+
+
+def self_test(state: DrawdownState) -> str | None:
+    """Whether a guard with this limit trips where it must, on readings made up for it: what is wrong, or None."""
+    begun = replace(state, peak=EQUITY, equity=EQUITY, verdict=Verdict.CLEAR, breaches=0)
+    for equity, right in ((EQUITY, Verdict.CLEAR), (begun.floor, Verdict.FLATTEN)):
+        said = evaluate(facts(equity).reading, begun).verdict
+        if said is not right:
+            return f"at an equity of {equity:.2f} after {EQUITY:.2f} it says {said}, not {right}"
+    return None
 
 
 class DrawdownGuard:

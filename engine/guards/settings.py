@@ -25,10 +25,10 @@ Name = Annotated[str, StringConstraints(min_length=1, max_length=40, pattern=r"^
 def _time_of_day(value: Any) -> Any:
     """A time of day as "23:59" or "23:59:59"; pydantic alone would take a number for seconds."""
     if isinstance(value, str) and ":" in value:
-        return time.fromisoformat(value)
-    if isinstance(value, time):
+        value = time.fromisoformat(value)
+    if isinstance(value, time) and value.tzinfo is None:
         return value
-    raise ValueError(f'{value!r} is not a time of day: say it as "23:59"')
+    raise ValueError(f'{value!r} is not a time of day: say it as "23:59", and its zone apart')
 
 
 TimeOfDay = Annotated[time, BeforeValidator(_time_of_day)]

@@ -102,6 +102,7 @@ def symbol_info(name: str) -> StructSequence:
         expiration_mode=15,
         filling_mode=1,
         trade_mode=4,
+        currency_base="EUR",
         currency_profit="USD",
         bid=PRICE,
         ask=PRICE + POINT,

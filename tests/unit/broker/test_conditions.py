@@ -1,5 +1,6 @@
 import dataclasses
 import math
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -7,7 +8,14 @@ from hypothesis import strategies as st
 
 from engine.broker.base import SymbolSpec
 from engine.broker.codes import Execution, OrderFilling
-from engine.broker.conditions import filling_for, floor_volume, round_price, volume_problem
+from engine.broker.conditions import (
+    filling_for,
+    floor_volume,
+    loss_per_lot,
+    notional_per_lot,
+    round_price,
+    volume_problem,
+)
 
 SPEC = SymbolSpec(
     name="EURUSD",
@@ -121,3 +129,19 @@ def test_volume_problem_says_what_is_wrong_and_what_is_right(volume: float, prob
 def test_good_volume_has_no_problem() -> None:
     assert volume_problem(SPEC, 0.3) is None
     assert volume_problem(SPEC, 50.0) is None
+
+
+def test_what_a_lot_costs_at_a_stop_and_what_it_is_worth_are_told_in_account_currency() -> None:
+    assert loss_per_lot(SPEC, 1.1, 1.095) == 500
+    assert notional_per_lot(SPEC, 1.1) == 110_000
+
+
+@pytest.mark.parametrize("changes", [{"tick_value_loss": 0.0}, {"tick_size": 0.0}, {"tick_value_loss": math.nan}])
+def test_a_loss_at_an_unknown_tick_value_is_not_known(changes: dict[str, Any]) -> None:
+    assert loss_per_lot(dataclasses.replace(SPEC, **changes), 1.1, 1.095) is None
+
+
+@pytest.mark.parametrize("changes", [{"tick_value": 0.0}, {"tick_size": 0.0}, {"tick_size": math.inf}])
+def test_the_worth_of_a_lot_at_an_unknown_tick_value_is_not_known(changes: dict[str, Any]) -> None:
+    assert notional_per_lot(dataclasses.replace(SPEC, **changes), 1.1) is None
+    assert notional_per_lot(SPEC, 0.0) is None

@@ -17,7 +17,8 @@ from engine.clock import SystemClock
 from engine.config import GatewaySettings
 
 STRUCTS = json.loads((Path(engine.__file__).parent / "paper" / "mt5_contract.json").read_text())["structs"]
-TEXT = {"name", "server", "currency", "company", "symbol", "comment", "external_id", "currency_profit", "path"}
+TEXT = {"name", "server", "currency", "company", "symbol", "comment", "external_id", "path"}
+TEXT |= {"currency_base", "currency_profit"}
 
 
 def row(struct: str, **values: Any) -> dict[str, Any]:

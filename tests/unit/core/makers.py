@@ -52,6 +52,7 @@ EURUSD = SymbolSpec(
     order_mode=127,
     expiration_mode=15,
     currency_profit="USD",
+    currency_base="EUR",
 )
 TICK = Tick("EURUSD", 1.10000, 1.10010, 1_767_600_000_000)
 

@@ -10,6 +10,7 @@ from engine.guards.drawdown import (
     DrawdownCapExceededError,
     DrawdownGuard,
     DrawdownState,
+    after_cash_flow,
     evaluate,
     floor_of,
 )
@@ -153,3 +154,40 @@ def _guard(readings: list[AccountReading], closings: list[DrawdownState]) -> Dra
         return 3
 
     return DrawdownGuard(state(), read=read, flatten=flatten)
+
+
+def test_what_may_be_a_deposit_does_not_raise_the_peak() -> None:
+    after = evaluate(replace(reading(15_000.0, balance=15_000.0), unexplained=5_000.0), state())
+    assert after.peak == 10_000.0
+
+
+def test_what_may_be_a_withdrawal_does_not_trip() -> None:
+    after = evaluate(replace(reading(5_000.0, balance=5_000.0), unexplained=-5_000.0, relief=5_000.0), state())
+    assert (after.verdict, after.percent) == (Verdict.CLEAR, 0.0)
+
+
+def test_a_breach_is_borne_out_by_positions_without_what_may_be_a_withdrawal() -> None:
+    fallen = replace(reading(12_500.0 - 5_000.0, positions=()), unexplained=-5_000.0, relief=5_000.0)
+    assert fallen.equity_by_positions == 10_000.0
+    assert evaluate(fallen, state(peak=18_000.0)).verdict is Verdict.BLOCK
+
+
+def test_a_withdrawal_leaves_the_drawdown_in_percent() -> None:
+    before = evaluate(reading(9_000.0), state())
+    after = after_cash_flow(before, -5_000.0, 4_000.0)
+    assert before.percent == 10.0
+    assert after.percent == pytest.approx(10.0)
+    assert evaluate(reading(4_000.0, balance=4_000.0), after).percent == pytest.approx(10.0)
+
+
+def test_a_deposit_scales_the_peak() -> None:
+    assert after_cash_flow(evaluate(reading(9_000.0), state()), 9_000.0, 18_000.0).peak == 20_000.0
+
+
+def test_where_there_is_no_equity_to_scale_by_the_peak_is_shifted() -> None:
+    assert after_cash_flow(state(), 5_000.0, 4_000.0).peak == 15_000.0
+
+
+def test_a_cash_flow_that_is_not_finite_is_refused() -> None:
+    with pytest.raises(ValueError, match="cash flow"):
+        after_cash_flow(state(), math.nan, 1.0)
