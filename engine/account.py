@@ -5,51 +5,63 @@ no process, no socket and no paper terminal: those are `app.py`'s.
 """
 
 import asyncio
+import json
 import logging
-import math
 import random
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any
 
 from engine.approvals import Refused, SignalBook
-from engine.broker.base import Account, Broker, BrokerError, MarginMode, Sweep, Tick
+from engine.bookkeeping import Bookkeeper
+from engine.broker.base import Account, Broker, BrokerError, MarginMode, Tick
 from engine.clock import Clock
 from engine.closedown import Closedown
 from engine.config import Settings
+from engine.control import messages as wire
 from engine.cycle import GuardCycle
 from engine.events import Draft, EventType
 from engine.execution import Executor
 from engine.flatten import FlattenReport
 from engine.gate import EntryGate
-from engine.guards.drawdown import DrawdownState
+from engine.guards.base import Entry, Sent
 from engine.intake.proposals import Proposal, Proposals
 from engine.journal import Journal, JournalError
+from engine.keeper import Keeper
 from engine.loop import TradingLoop
+from engine.markettime import MarketClock
 from engine.modes import Modes
 from engine.observer import PositionObserver
 from engine.protection import Protector
-from engine.readings import Validity, judge
+from engine.readings import Validity
 from engine.reconcile import Reconciler
 from engine.recorder import Recorder
+from engine.risk import Risk, Shown
 from engine.scope import NOTHING_LEFT, LeftOpen
 from engine.specs import SpecBook
+from engine.starting import (
+    baseline_key,
+    check_guards,
+    first_reading,
+    guards_of,
+    open_account,
+    remembered,
+    stored_state,
+)
 from engine.state import AccountState, EngineMode
+from engine.underway import Underway
 
 _log = logging.getLogger(__name__)
 HOUSEKEEPING_SECONDS = 0.25
 _SPECS_SECONDS = 10.0
 _RECONCILE_SECONDS = 2.0
-_FIRST_READING_SECONDS = 30.0
-
-
-class UnsupportedAccount(Exception):
-    """An account that this engine will not trade, and why."""
+_DEMO = 0
 
 
 class AccountEngine:
     """The engine of one account.
 
-    `strategy` is asked for proposals on every new quote; `step` moves a replayed market one tick per guard cycle;
+    `to_utc_msc` turns what a replayed or made-up market's clock shows into UTC; None: the market is live. `strategy` is
+    asked for proposals on every new quote; `step` moves a replayed market one tick per guard cycle;
     `market_finished` says that a replay has ended.
     """
 
@@ -67,11 +79,13 @@ class AccountEngine:
         strategy: Callable[["AccountEngine"], list[Proposal]] | None = None,
         step: Callable[[], Awaitable[None]] | None = None,
         market_finished: Callable[[], bool] = lambda: False,
+        to_utc_msc: Callable[[int], int] | None = None,
     ) -> None:
         self.settings = settings
         self.broker = broker
         self.journal = journal
         self.clock = clock
+        self._to_utc_msc = to_utc_msc
         self.randomness = randomness
         self.account = account
         self.key = f"{account.login}@{account.server}"
@@ -81,7 +95,8 @@ class AccountEngine:
         self.proposals = Proposals(
             self.book, self.specs, broker, self.recorder, randomness, settings.entry, self.believed_equity
         )
-        self.modes = Modes(AccountState(self.key, EngineMode.STARTING, 0, "", 0, account.equity), broker, self.recorder)
+        self.modes = Modes(AccountState(self.key, EngineMode.STARTING, 0, "", 0, {}), broker, self.recorder)
+        self.underway = Underway(clock, tell=self._tell_guards, open_signals=self.book.all)
         self.closedown = Closedown(
             broker,
             self.specs,
@@ -105,6 +120,7 @@ class AccountEngine:
             self.recorder,
             protector,
             settings.entry,
+            self.underway,
             gate=lambda signal: self.gate.signal_refusal(signal),
             epoch=lambda: self.modes.epoch,
             equity=self.believed_equity,
@@ -141,6 +157,10 @@ class AccountEngine:
             flatten=lambda reason: self.flatten(reason),
         )
         self.cycle: GuardCycle
+        self.market: MarketClock
+        self.risk: Risk
+        self.books: Bookkeeper
+        self.keeper: Keeper[Shown]
         self.market_finished = market_finished
         self.stop_requested = asyncio.Event()
         self._watched = watched
@@ -176,24 +196,19 @@ class AccountEngine:
 
     async def _restore(self) -> None:
         """Take up the account's state from the journal, compare with the broker, and go on where it was left."""
-        state = await self._stored_state()
+        state = await stored_state(self.recorder)
         if state is None:
-            # Another account than the one this journal knows is no fresh start: the terminal may be on the wrong one.
-            fresh = self.settings.is_paper and not await self.journal.query("SELECT 1 FROM account_state LIMIT 1")
-            mode = EngineMode.RUNNING if fresh else EngineMode.PAUSED
-            equity = await self._first_equity()
-            await self.recorder.record(EventType.ACCOUNT_OPENED, mode=mode, equity=equity)
-            state = await self._stored_state()
-            if state is None:
-                raise AssertionError("the account that was just opened is not in the journal")
+            interval = self.settings.reading.interval_seconds
+            first = await first_reading(self.broker, self.clock, self.account, interval)
+            state = await open_account(self.recorder, first.equity, paper=self.settings.is_paper and not self.is_live)
         await self.broker.raise_epoch(state.epoch)
         self.modes.reconciling(state)
         await self.book.load()
         await self.closedown.restore()
         await self._count_lifetime()
         values = await self.journal.get_values(self.key)
-        key = _peak_key(state.baseline_seq)
-        peak = max(state.baseline_equity, float(values.get(key, "0")))
+        await self._take_up_guards(state, values)
+        self.underway.restore(self.book.all())
         self.cycle = GuardCycle(
             self.broker,
             self.recorder,
@@ -205,23 +220,26 @@ class AccountEngine:
                 "adopt" if self.settings.account.foreign == "adopt" else "watch",
             ),
             self.settings,
+            self.risk,
+            self.books,
+            self.keeper,
+            self.underway,
+            self.specs,
             account=(self.account.login, self.account.server),
-            state=DrawdownState(
-                limit_percent=self.settings.drawdown.limit_percent,
-                warn_at=self.settings.drawdown.warn_at,
-                peak=peak,
-                equity=self.account.equity if math.isfinite(self.account.equity) else peak,
-            ),
             symbols=self.symbols,
             flatten=self._flatten_for_guard,
+            close_all=self._close_for_guard,
             stands_down=lambda: self.modes.mode in (EngineMode.FLATTENING, EngineMode.HALTED),
             counts=self._counts,
             spawn=self.spawn,
             step=self._step,
         )
-        self.cycle.rebase(peak, key)
         self.recorder.urgent_soon(
-            EventType.ENGINE_STARTED, mode=state.mode, epoch=state.epoch, peak=peak, open_signals=len(self.book.all())
+            EventType.ENGINE_STARTED,
+            mode=state.mode,
+            epoch=state.epoch,
+            peak=self.risk.drawdown.peak,
+            open_signals=len(self.book.all()),
         )
         try:
             await self.reconciler.adopt_interrupted()
@@ -238,28 +256,30 @@ class AccountEngine:
             self.closedown.start(self._group, state.halt_reason, None, self.closedown.left_open)
         self.closings.resume()
 
-    async def _first_equity(self) -> float:
-        """The equity from which a new account's peak is measured: from a reading that may be believed, no other."""
-        deadline = self.clock.monotonic() + _FIRST_READING_SECONDS
-        while True:
-            at = self.clock.monotonic()
-            try:
-                sweep = await self.broker.sweep(())
-            except BrokerError as error:
-                sweep = Sweep(None, None, None, None, {}, (error,))
-            reading = judge(sweep, login=self.account.login, server=self.account.server, at=at)
-            if reading.validity is Validity.VALID:
-                return reading.equity
-            if at >= deadline:
-                raise UnsupportedAccount(f"account {self.key} is new here and cannot be believed: {reading.reason}")
-            await asyncio.sleep(self.settings.reading.interval_seconds)
-
-    async def _stored_state(self) -> AccountState | None:
-        rows = await self.journal.query(
-            "SELECT mode, epoch, halt_reason, baseline_seq, baseline_equity FROM account_state WHERE account = ?",
-            (self.key,),
+    async def _take_up_guards(self, state: AccountState, values: Mapping[str, str]) -> None:
+        """Build the guards that are in force, with what they remember, and test each before anything is sent."""
+        stored = remembered(state, values)
+        halted = state.mode in (EngineMode.FLATTENING, EngineMode.HALTED)
+        try:
+            at_stake = halted or bool(await self.broker.positions())
+        except BrokerError:
+            at_stake = True
+        self.risk = guards_of(self.settings, stored, equity=self.account.equity, live=self.is_live, at_stake=at_stake)
+        self.market = MarketClock(self.clock, offset=self.risk.offset, to_utc_msc=self._to_utc_msc)
+        names = check_guards(self.risk)
+        self.recorder.urgent_soon(EventType.GUARDS_TESTED, guards=names)
+        if stored.get("rules") != self.risk.rules or self.risk.loosened:
+            self.recorder.urgent_soon(
+                EventType.GUARDS_CONFIGURED, rules=self.risk.rules, refused_until_reset=self.risk.loosened
+            )
+        self.keeper = Keeper(self.recorder, self.spawn, baseline_key(state.baseline_seq), self._kept)
+        self.books = Bookkeeper(
+            self.broker, self.recorder, self.risk, self.market, changed=self.keeper.changed, spawn=self.spawn
         )
-        return AccountState(self.key, EngineMode(rows[0][0]), *rows[0][1:]) if rows else None
+        await self.books.begin(self.account, await self._first_server_time())
+
+    def _kept(self) -> tuple[str, Shown]:
+        return json.dumps(self.risk.to_json()), self.risk.shown
 
     async def _count_lifetime(self) -> None:
         rows = await self.journal.query(
@@ -362,6 +382,15 @@ class AccountEngine:
         for proposal in self._strategy(self):
             await self.proposals.take(proposal)
 
+    def _tell_guards(self, entry: Entry) -> None:
+        self.risk.board.learn(Sent(entry, self.market.moment().utc))
+        self.keeper.changed()
+
+    @property
+    def is_live(self) -> bool:
+        """Whether real money is at stake: everything that is not certainly a demo."""
+        return self.account.trade_mode != _DEMO
+
     def symbols(self) -> tuple[str, ...]:
         """The symbols whose quotes are read: the profile's, and those of positions and open signals."""
         names = dict.fromkeys(self._watched)
@@ -395,12 +424,11 @@ class AccountEngine:
         report = await asyncio.shield(self.flatten(reason, cause, operator="drawdown guard", origin="engine"))
         return report.positions_closed
 
-    def rebase(self) -> None:
-        """Take up the baseline that a reset has set."""
-        state = self.modes.state
-        self.cycle.rebase(state.baseline_equity, _peak_key(state.baseline_seq))
+    async def _close_for_guard(self, reason: str) -> None:
+        await self.closings.start(wire.AllScope(), reason, operator="sessions guard", origin="engine")
 
-
-def _peak_key(baseline_seq: int) -> str:
-    """A peak belongs to its baseline: one from before a reset is never read after it."""
-    return f"peak@{baseline_seq}"
+    async def reset(self, risk: Risk, equity: float, reason: str, **details: Any) -> None:
+        """Lift the halt and go on with these guards. Raises Conflict or JournalError; then nothing has changed."""
+        await self.modes.reset(equity, risk.to_json(), reason, **details)
+        self.risk.take_over(risk)
+        self.keeper.begin_again(baseline_key(self.modes.state.baseline_seq))

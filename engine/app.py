@@ -19,7 +19,7 @@ from typing import Any
 
 import filelock
 
-from engine.account import AccountEngine, UnsupportedAccount
+from engine.account import AccountEngine
 from engine.broker.base import Account, BrokerError
 from engine.broker.child import spawn_workers
 from engine.broker.connection import GatewayChange
@@ -35,6 +35,7 @@ from engine.intake.strategies.demo import DemoStrategy
 from engine.journal import Journal, JournalError
 from engine.paper.launch import PaperMarket, open_paper_market
 from engine.projection import SCHEMA, project
+from engine.starting import UnsupportedAccount
 from engine.target import EngineTarget
 
 EXIT_FAILED = 1
@@ -109,6 +110,7 @@ async def _serve(profile: str, settings: Settings, folder: Path) -> None:
             if market and settings.paper.demo_strategy
             else None,
             step=market.step if market and settings.paper.speed == "max" else None,
+            to_utc_msc=market.to_utc_msc if market else None,
             market_finished=(lambda: market.finished) if market else (lambda: False),
         )
         server = ControlServer(

@@ -221,6 +221,8 @@ class CloseJobs:
                 scope = Scope(ScopeKind.LOSERS, held=held(item for item in positions if item.profit + item.swap < 0))
             case wire.WinnersScope():
                 scope = Scope(ScopeKind.WINNERS, held=held(item for item in positions if item.profit + item.swap > 0))
+            case wire.AllScope():
+                scope = Scope(ScopeKind.ALL)
             case wire.SymbolScope():
                 scope = Scope(ScopeKind.SYMBOL, symbol=asked.symbol)
             case wire.SourceScope():

@@ -4,6 +4,7 @@ In: one command and who sent it. Out: a result, and a `command` event with it. W
 journal; what raises risk is refused while the journal cannot be written.
 """
 
+from engine import risk_commands
 from engine.account import AccountEngine
 from engine.approvals import Refused
 from engine.broker.base import Side
@@ -31,7 +32,6 @@ from engine.control.target import Operator
 from engine.events import EventType
 from engine.intake.proposals import Proposal
 from engine.journal import Conflict, JournalError
-from engine.readings import Validity
 from engine.signals import EntryType, Signal, SignalState
 from engine.state import EngineMode, IllegalTransition
 from engine.text import plain
@@ -112,9 +112,13 @@ async def _dispatch(
         case CancelClose():
             return await _cancel_close(engine, action.id, reason, who), {}
         case Reset():
-            return await _reset(engine, reason, who), {}
-        case Unlock() | SetBases() | SettleFunds():
-            raise Refused("this engine has no such guards yet")
+            return await risk_commands.reset(engine, action, reason, who), {}
+        case Unlock():
+            return await risk_commands.unlock(engine, action, reason, who), {}
+        case SetBases():
+            return await risk_commands.set_bases(engine, action, reason, who), {}
+        case SettleFunds():
+            return await risk_commands.settle_funds(engine, action, reason, who), {}
         case Stop():
             engine.stop_requested.set()
             return "the engine stops; positions stay as they are", {}
@@ -143,6 +147,11 @@ async def _cancel(engine: AccountEngine, action: Cancel, reason: str, who: dict[
 async def _resume(engine: AccountEngine, reason: str, who: dict[str, str]) -> str:
     if engine.modes.mode is not EngineMode.PAUSED:
         raise Refused(f"the engine is {engine.modes.mode}; only a PAUSED one resumes")
+    if engine.risk.wants_bases:
+        raise Refused(
+            "this live account is new here: say what its guards measure from, or confirm what was read, with"
+            " `quarterdeck bases`"
+        )
     await engine.modes.resume(reason or "resumed by the operator", **who)
     engine.loop.wake()
     return "running: approved signals are executed"
@@ -161,26 +170,6 @@ async def _cancel_close(engine: AccountEngine, name: str, reason: str, who: dict
         raise Refused(f"flatten {name} is {report.state}: only one that is DEFERRED can be cancelled")
     engine.flattener.cancel(said)
     return f"flatten {name} is cancelled: what is left stays open, and the account halts"
-
-
-async def _reset(engine: AccountEngine, reason: str, who: dict[str, str]) -> str:
-    if engine.modes.mode is not EngineMode.HALTED:
-        raise Refused(f"the engine is {engine.modes.mode}; only a HALTED one is reset")
-    if not reason:
-        raise Refused("a reset needs a reason: it goes into the journal")
-    reading, sweep = engine.cycle.reading, engine.cycle.sweep
-    if reading.validity is not Validity.VALID or sweep is None or sweep.positions is None or sweep.orders is None:
-        raise Refused(
-            f"the account cannot be read now ({reading.validity}: {reading.reason}); a reset needs to see it flat"
-        )
-    if sweep.positions or sweep.orders:
-        raise Refused(f"not flat: {len(sweep.positions)} positions and {len(sweep.orders)} orders are open")
-    unresolved = engine.book.unresolved()
-    if unresolved:
-        raise Refused(f"not flat for certain: {len(unresolved)} orders have an unknown outcome")
-    await engine.modes.reset(reading.equity, reason, **who)
-    engine.rebase()
-    return f"reset: PAUSED, the peak restarts at {reading.equity:.2f}; resume lets entries through"
 
 
 def _name(signal: Signal) -> str:

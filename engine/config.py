@@ -24,6 +24,8 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from engine.guards.settings import GuardSettings
+
 PROFILE_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,39}$")
 PAPER_MODULE = "engine.paper.client"
 
@@ -81,6 +83,9 @@ class ReadingSettings(Section):
     interval_seconds: Annotated[float, Field(ge=0.02, le=5)] = 0.1
     stale_after_seconds: Annotated[float, Field(gt=0, le=60)] = 1.0
     blind_after_seconds: Annotated[float, Field(gt=0, le=600)] = 5.0
+    blind_action: Literal["block", "flatten"] = "block"
+    """What happens when no reading has been valid for so long: entries are blocked; or everything is closed too, if
+    the broker still answers for this account."""
 
 
 class GatewaySettings(Section):
@@ -198,6 +203,7 @@ class Settings(BaseSettings):
     account: AccountSettings = AccountSettings()
     terminal: TerminalSettings = TerminalSettings()
     drawdown: DrawdownSettings = DrawdownSettings()
+    guards: GuardSettings = GuardSettings()
     reading: ReadingSettings = ReadingSettings()
     gateway: GatewaySettings = GatewaySettings()
     loop: LoopSettings = LoopSettings()

@@ -9,21 +9,30 @@ completed cycle.
 import asyncio
 import logging
 import math
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
+from engine import blindness
+from engine.bookkeeping import GAP_SECONDS, Bookkeeper
 from engine.broker.base import Broker, BrokerError, Order, Sweep, Tick
 from engine.clock import iso
 from engine.config import Settings
 from engine.events import Draft, EventType
-from engine.guards.base import Verdict
-from engine.guards.drawdown import DrawdownCapExceededError, DrawdownGuard, DrawdownState
+from engine.guarding import Guarding, drawdown_numbers, trip_reason
+from engine.guards.base import Facts
+from engine.guards.board import Change, Standing
+from engine.guards.drawdown import DrawdownGuard, DrawdownState
 from engine.heartbeat import HeartbeatMetrics
-from engine.journal import JournalError
+from engine.keeper import Keeper
+from engine.markettime import ClockStep, OffsetChange
 from engine.observer import PositionObserver
 from engine.readings import NO_READING, AccountReading, Validity, judge
 from engine.recorder import Recorder, Spawn
+from engine.risk import DRAWDOWN, Risk, Shown
+from engine.specs import SpecBook
+from engine.underway import Underway
 
 _log = logging.getLogger(__name__)
 
@@ -36,12 +45,30 @@ class Quote:
     changed_at: float
 
 
+class _HeldDrawdownGuard(DrawdownGuard):
+    """The drawdown guard, its state kept with those of all other guards."""
+
+    def __init__(self, risk: Risk, **callables: Any) -> None:
+        self._risk = risk
+        super().__init__(risk.drawdown, **callables)
+
+    @property
+    def state(self) -> DrawdownState:
+        """The state now: an operator's reset or a cash flow may have changed it since the last reading."""
+        return self._risk.drawdown
+
+    @state.setter
+    def state(self, state: DrawdownState) -> None:
+        self._risk.drawdown = state
+
+
 class GuardCycle:
-    """Looks at one account and has its guard enforced.
+    """Looks at one account and has its guards asked and obeyed.
 
     `symbols` returns which ticks to read. `flatten` starts closing everything for a reason (or joins what is under
-    way), records its cause, and returns how many positions were closed. `stands_down` says that the account is being or
-    has been flattened, so that a breach is not news; `step` moves a replayed market one tick.
+    way), records its cause, and returns how many positions were closed; `close_all` closes what is open and leaves the
+    mode. `stands_down` says that the account is being or has been flattened, so that a breach is not news; `step` moves
+    a replayed market one tick.
     """
 
     def __init__(
@@ -50,11 +77,16 @@ class GuardCycle:
         recorder: Recorder,
         observer: PositionObserver,
         settings: Settings,
+        risk: Risk,
+        books: Bookkeeper,
+        keeper: Keeper[Shown],
+        underway: Underway,
+        specs: SpecBook,
         *,
         account: tuple[int, str],
-        state: DrawdownState,
         symbols: Callable[[], Sequence[str]],
         flatten: Callable[[str, Draft], Awaitable[int]],
+        close_all: Callable[[str], Awaitable[None]],
         stands_down: Callable[[], bool],
         counts: Callable[[], dict[str, int]],
         spawn: Spawn,
@@ -65,14 +97,28 @@ class GuardCycle:
         self._clock = recorder.clock
         self.observer = observer
         self._settings = settings
+        self.risk = risk
+        self.books = books
+        self._keeper = keeper
+        self._underway = underway
+        self._specs = specs
         self._account = account
         self._symbols = symbols
-        self._stands_down = stands_down
         self._counts = counts
-        self._spawn = spawn
         self._step = step
-        self.guard = DrawdownGuard(
-            state, read=self._read, flatten=lambda tripped: flatten(_trip_reason(tripped), self._tripped(tripped))
+        self.guard = _HeldDrawdownGuard(
+            risk,
+            read=self._read,
+            flatten=lambda tripped: flatten(trip_reason(tripped), self._tripped(tripped)),
+        )
+        self.guarding = Guarding(
+            recorder,
+            risk,
+            self.guard,
+            flatten=flatten,
+            close_all=close_all,
+            stands_down=stands_down,
+            spawn=spawn,
         )
         self.reading: AccountReading = NO_READING
         self.last_valid: AccountReading = NO_READING
@@ -82,10 +128,10 @@ class GuardCycle:
         self.orders: tuple[Order, ...] = ()
         """The standing orders of the last reading that could read them."""
         self.quotes: dict[str, Quote] = {}
-        self.blind = False
+        self.facts: Facts | None = None
+        """What the guards were last asked about."""
+        self._blind_level = 0
         self.guard_error: str | None = None
-        self.committed_peak = state.peak
-        self.peak_key = ""
         self.heartbeat: HeartbeatMetrics | None = None
         self.heartbeat_at: float | None = None
         self.completed_at: float | None = None
@@ -93,8 +139,6 @@ class GuardCycle:
         self._evaluated_utc: datetime | None = None
         self._due = self._clock.monotonic()
         self._next_heartbeat = self._clock.monotonic()
-        self._enforcing: asyncio.Task[None] | None = None
-        self._peak_writing: asyncio.Task[None] | None = None
 
     @property
     def known_positions(self) -> frozenset[int]:
@@ -121,41 +165,58 @@ class GuardCycle:
             state = await self.guard.check()
         except Exception as error:
             _log.exception("the drawdown guard failed")
-            self._guard_failed(f"{type(error).__name__}: {error}")
+            self.guard_error = f"{type(error).__name__}: {error}"
             state = self.guard.state
         else:
             self.guard_error = None
+        self.guarding.failed(self.guard_error)
+        changes: list[Change] = []
         if self.reading.validity is Validity.VALID:
-            self._valid(state)
+            changes = self._valid()
         self.watch_blindness()
-        self._act_on(before, state)
+        self.guarding.act(self.reading, before, state, changes, held=self._something_is_open())
         self.completed_at = self._clock.monotonic()
         if self.completed_at >= self._next_heartbeat:
             self._beat((self.completed_at - started) * 1000)
 
     async def stop(self) -> None:
         """Let what is being recorded be recorded."""
-        if self._peak_writing is not None:
-            await self._peak_writing
+        await self._keeper.finished()
         await self.observer.finished()
 
     async def _read(self) -> AccountReading:
+        reading, sweep = await self._sweep()
+        if reading.validity is Validity.VALID and reading.at - self.last_valid_at > GAP_SECONDS:
+            # A day may have begun, and money moved, while nothing was read.
+            await self.books.look()
+            reading, sweep = await self._sweep()
+        self.sweep = sweep
+        at = reading.at
+        for symbol, tick in sweep.ticks.items():
+            known = self.quotes.get(symbol)
+            usable = math.isfinite(tick.bid) and math.isfinite(tick.ask) and tick.bid > 0 and tick.ask > 0
+            if usable and (known is None or known.tick != tick):
+                self.quotes[symbol] = Quote(tick, at)
+        for change in self.books.market.see(self.quotes):
+            self._tell_clock(change)
+        if reading.validity is Validity.VALID:
+            reading = self.books.explained(reading)
+        self.reading = reading
+        return reading
+
+    async def _sweep(self) -> tuple[AccountReading, Sweep]:
         at = self._clock.monotonic()
         login, server = self._account
         try:
             sweep = await self._broker.sweep(self._symbols())
         except BrokerError as error:
             sweep = Sweep(None, None, None, None, {}, (error,))
-        self.sweep = sweep
-        self.reading = judge(sweep, login=login, server=server, at=at)
-        for symbol, tick in sweep.ticks.items():
-            known = self.quotes.get(symbol)
-            usable = math.isfinite(tick.bid) and math.isfinite(tick.ask) and tick.bid > 0 and tick.ask > 0
-            if usable and (known is None or known.tick != tick):
-                self.quotes[symbol] = Quote(tick, at)
-        return self.reading
+        took = self._clock.monotonic() - at
+        stale_after = self._settings.reading.stale_after_seconds
+        return judge(sweep, login=login, server=server, at=at, took=took, stale_after=stale_after), sweep
 
-    def _valid(self, state: DrawdownState) -> None:
+    def _valid(self) -> list[Change]:
+        """Take up a VALID reading, ask the board, and return what is otherwise now."""
         shown = self.last_valid.positions if self.reading.positions is None else self.reading.positions
         self.last_valid = replace(self.reading, positions=shown)
         self.last_valid_at = self.reading.at
@@ -166,71 +227,93 @@ class GuardCycle:
         )
         if self.reading.positions is not None:
             self.observer.observe(self.reading.positions)
-        if self.sweep is not None and self.sweep.orders is not None:
-            self.orders = self.sweep.orders
-            self.observer.observe_orders(self.orders)
-        if state.peak > self.committed_peak and (self._peak_writing is None or self._peak_writing.done()):
-            self._peak_writing = self._spawn(self._commit_peak(state.peak))
-
-    async def _commit_peak(self, peak: float) -> None:
-        """A peak is shown only when a restart would find it again."""
-        key = self.peak_key
-        try:
-            await self._recorder.journal.set_value(self._recorder.account, key, repr(peak))
-        except JournalError as error:
-            _log.error("the peak %s is not durable: %s", peak, error)
-            return
-        if key == self.peak_key:
-            self.committed_peak = peak
-
-    def rebase(self, peak: float, key: str) -> None:
-        """Begin again from a new baseline, as an operator's reset does. `key` names it in the journal's values."""
-        self.guard.state = replace(
-            self.guard.state, peak=peak, equity=peak, verdict=Verdict.CLEAR, breaches=0, breach_since=0.0
+        orders = self.sweep.orders if self.sweep is not None else None
+        if orders is not None:
+            self.orders = orders
+            self.observer.observe_orders(orders)
+        if not self.books.market.has_time:
+            return []
+        self.facts = Facts(
+            moment=self.books.market.moment(),
+            reading=self.reading,
+            before=self.risk.before,
+            booked=self.books.booked,
+            specs=self._specs.all(),
+            quotes={symbol: quote.tick for symbol, quote in self.quotes.items()},
+            orders=orders,
+            sent=self._underway.look(self.reading.positions, orders, self.reading.at),
         )
-        self.peak_key = key
-        self.committed_peak = peak
+        changes = self.risk.step(self.facts)
+        if self.risk.has_changed():
+            self._keeper.changed()
+        return changes
+
+    def _tell_clock(self, change: OffsetChange | ClockStep) -> None:
+        """A broker's clock, or this machine's, that was set moves the days of every limit: the operator must know."""
+        if isinstance(change, ClockStep):
+            self._recorder.urgent_soon(EventType.CLOCK_SET, seconds=change.seconds)
+        else:
+            self.risk.offset = change.after
+            self._keeper.changed()
+            self._recorder.urgent_soon(EventType.BROKER_CLOCK_CHANGED, before=change.before, after=change.after)
+
+    def facts_now(self) -> Facts | None:
+        """The facts of the last reading, with the time now and what was sent since; None before the first."""
+        if self.facts is None:
+            return None
+        return replace(
+            self.facts,
+            moment=self.books.market.moment(),
+            sent=self._underway.look(self.reading.positions, self.facts.orders, self.facts.reading.at),
+        )
+
+    def _something_is_open(self) -> bool:
+        return bool(self.reading.positions) or bool(self.orders)
+
+    @property
+    def committed_peak(self) -> float:
+        """The highest equity that a restart would find again: no other is shown."""
+        return self._keeper.durable.peak
+
+    @property
+    def standings(self) -> Mapping[str, Standing]:
+        """How the guards stand, as far as a restart would find it again."""
+        return self._keeper.durable.standings
+
+    @property
+    def blind(self) -> bool:
+        """Whether no reading has been valid for too long."""
+        return self._blind_level > 0
 
     def watch_blindness(self) -> None:
-        """Say so when no reading has been valid for too long. Asked from outside too: a hung read holds up a cycle."""
+        """Say so when no reading has been valid for too long, and again as it lasts.
+
+        Asked from outside too: a hung read holds up a cycle.
+        """
         age = self._clock.monotonic() - self.last_valid_at
-        blind = age > self._settings.reading.blind_after_seconds
-        if blind and not self.blind:
-            self._recorder.urgent_soon(EventType.READING_BLIND, age_seconds=round(age, 3), reason=self.reading.reason)
-        elif self.blind and not blind:
-            self._recorder.urgent_soon(EventType.READING_RESTORED)
-        self.blind = blind
-
-    def _guard_failed(self, said: str) -> None:
-        if self.guard_error != said:
-            self._recorder.urgent_soon(EventType.GUARD_ERROR, guard="drawdown", said=said)
-        self.guard_error = said
-
-    def _act_on(self, before: DrawdownState, state: DrawdownState) -> None:
-        if state.verdict is Verdict.FLATTEN:
-            if not self._stands_down():
-                self._trip()
-        elif state.verdict is not before.verdict:
-            kind = {Verdict.WARN: EventType.GUARD_WARN, Verdict.BLOCK: EventType.GUARD_WARN}.get(
-                state.verdict, EventType.GUARD_CLEARED
+        level = blindness.level(age, self._settings.reading.blind_after_seconds)
+        if level > self._blind_level:
+            self._recorder.urgent_soon(
+                EventType.READING_BLIND, age_seconds=round(age, 3), level=level, reason=self.reading.reason
             )
-            self._recorder.urgent_soon(kind, guard="drawdown", verdict=state.verdict, **_numbers(state))
+        elif self._blind_level and not level:
+            self._recorder.urgent_soon(EventType.READING_RESTORED)
+        self._blind_level = level
+        if level and self._settings.reading.blind_action == "flatten" and self._answers():
+            self.guarding.flatten_blind(f"no valid reading for {age:.0f} s: {self.reading.reason}")
 
-    def _trip(self) -> None:
-        if self._enforcing is not None and not self._enforcing.done():
-            return
-        self._enforcing = self._spawn(self._enforce())
+    def _answers(self) -> bool:
+        """Whether the broker answers for this very account, though what it says cannot be believed."""
+        sweep = self.sweep
+        if sweep is None or sweep.account is None or sweep.terminal is None or sweep.positions is None:
+            return False
+        same = (sweep.account.login, sweep.account.server) == self._account
+        return same and sweep.terminal.connected and bool(sweep.positions or sweep.orders)
 
     def _tripped(self, state: DrawdownState) -> Draft:
         return self._recorder.draft(
-            EventType.GUARD_TRIPPED, guard="drawdown", validity=self.reading.validity, **_numbers(state)
+            EventType.GUARD_TRIPPED, guard=DRAWDOWN, validity=self.reading.validity, **drawdown_numbers(state)
         )
-
-    async def _enforce(self) -> None:
-        try:
-            await self.guard.enforce()
-        except DrawdownCapExceededError as exceeded:
-            _log.warning("%s", exceeded)
 
     def _beat(self, duration_ms: float) -> None:
         self._next_heartbeat = self._clock.monotonic() + self._settings.loop.heartbeat_seconds
@@ -261,20 +344,3 @@ class GuardCycle:
             },
             guard_evaluated_at=iso(beat.guard_evaluated_at) if beat.guard_evaluated_at else None,
         )
-
-
-def _numbers(state: DrawdownState) -> dict[str, float]:
-    return {
-        "equity": state.equity,
-        "peak": state.peak,
-        "floor": state.floor,
-        "percent": round(state.percent, 6),
-        "limit_percent": state.limit_percent,
-    }
-
-
-def _trip_reason(state: DrawdownState) -> str:
-    return (
-        f"drawdown {state.percent:.2f} % reached the limit of {state.limit_percent:g} %"
-        f" (equity {state.equity:.2f}, peak {state.peak:.2f})"
-    )

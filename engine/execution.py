@@ -24,6 +24,7 @@ from engine.protection import Protector
 from engine.recorder import Recorder
 from engine.signals import EntryType, Intent, Signal, SignalState
 from engine.specs import SpecBook
+from engine.underway import Underway
 
 MAX_TRIES = 3
 _DEALS_SECONDS = 3.0
@@ -56,6 +57,7 @@ class Executor:
         recorder: Recorder,
         protector: Protector,
         rules: EntrySettings,
+        underway: Underway,
         *,
         gate: Callable[[Signal], str | None],
         epoch: Callable[[], int],
@@ -70,6 +72,7 @@ class Executor:
         self._clock = recorder.clock
         self._protector = protector
         self._rules = rules
+        self._underway = underway
         self._gate = gate
         self._epoch = epoch
         self._equity = equity
@@ -92,7 +95,9 @@ class Executor:
             claimed = await self._book.claim(signal, replace(prepared.intent, sent_at=self._clock.utc()))
         except Refused as refused:
             return await self._block(signal, str(refused))
-        return await self._send(claimed, prepared)
+        done = await self._send(claimed, prepared)
+        self._underway.ended(done)
+        return done
 
     async def _prepare(self, signal: Signal, epoch: int) -> Prepared | str:
         """Make what is to be sent from the price now, or say why it may not be. Raises BrokerError."""
@@ -127,6 +132,7 @@ class Executor:
 
     async def _send(self, signal: Signal, prepared: Prepared) -> Signal:
         for attempt in range(1, MAX_TRIES + 1):
+            self._underway.sent(prepared.intent, prepared.intent.price or entry_price(signal.side, prepared.tick))
             try:
                 reply = await self._broker.send(prepared.request, epoch=prepared.intent.epoch)
             except StaleEpoch:

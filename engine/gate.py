@@ -9,7 +9,7 @@ from engine.clock import Clock
 from engine.config import Settings
 from engine.cycle import GuardCycle
 from engine.entry import send_problem
-from engine.guards.base import Verdict
+from engine.guards.base import Entry, Verdict
 from engine.journal import Journal
 from engine.modes import Modes
 from engine.readings import Validity
@@ -63,6 +63,9 @@ class EntryGate:
             return f"the drawdown guard failed: {self._cycle().guard_error}"
         if self._cycle().guard.state.verdict in (Verdict.BLOCK, Verdict.FLATTEN):
             return f"the drawdown guard says {self._cycle().guard.state.verdict}"
+        unexplained = self._cycle().books.refusal()
+        if unexplained is not None:
+            return unexplained
         refusal = self.trading_refusal()
         if refusal is None and self._market_finished():
             refusal = "the replay has ended: its last quote can be closed on, not opened on"
@@ -71,7 +74,17 @@ class EntryGate:
     def signal_refusal(self, signal: Signal) -> str | None:
         """Why a signal may not be opened now; None when it may. Not asked here: its price, which only a send knows."""
         refusal = self.account_refusal() or self._reconciler.blocks(signal.symbol)
-        return refusal or self._closing(signal.symbol, signal.source) or self._netting_refusal(signal)
+        refusal = refusal or self._closing(signal.symbol, signal.source) or self._netting_refusal(signal)
+        return refusal or self._guards_refusal(signal)
+
+    def _guards_refusal(self, signal: Signal) -> str | None:
+        """What the guards say of this very opening, on the facts of the last reading and what was sent since."""
+        entry = Entry(signal.magic, signal.symbol, signal.side, signal.volume, signal.entry, signal.sl)
+        cycle = self._cycle()
+        facts = cycle.facts_now()
+        if facts is None:
+            return "the guards have not been asked yet"
+        return cycle.risk.board.refusal(facts, entry)
 
     def approval_refusal(self, signal: Signal) -> str | None:
         """Why approving a signal now would lead to nothing, by all that is known of it and its price; else None."""

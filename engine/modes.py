@@ -3,7 +3,7 @@
 Blocking is immediate: memory and gateways first, the record within 50 ms. Unblocking waits for its record.
 """
 
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -74,13 +74,16 @@ class Modes:
             self._resuming = False
         await self._unblocked(before, after)
 
-    async def reset(self, equity: float, reason: str, **who: str) -> None:
-        """HALTED to PAUSED with the peak restarting at `equity`, in one record. Raises Conflict or JournalError."""
+    async def reset(self, equity: float, baseline: Mapping[str, Any], reason: str, **details: Any) -> None:
+        """HALTED to PAUSED with the guards' memory from which they go on, in one record.
+
+        Raises Conflict or JournalError; then nothing has changed.
+        """
         before = self.state
-        change, after = self._change(before, EngineMode.PAUSED, reason, **who)
-        baseline = self._recorder.draft(EventType.PEAK_RESET, equity=equity, reason=reason, **who)
-        events = await self._recorder.journal.append(change, baseline)
-        await self._unblocked(before, replace(after, baseline_seq=events[1].seq, baseline_equity=equity))
+        change, after = self._change(before, EngineMode.PAUSED, reason, **details)
+        began = self._recorder.draft(EventType.PEAK_RESET, equity=equity, baseline=baseline, reason=reason, **details)
+        events = await self._recorder.journal.append(change, began)
+        await self._unblocked(before, replace(after, baseline_seq=events[1].seq, baseline=baseline))
 
     async def insist_on_pause(self, reason: str, **who: str) -> None:
         """Pause a PAUSED engine: a resume that is just being written does not win over it, nor in the journal."""
@@ -95,9 +98,9 @@ class Modes:
             self.state = after
             await self._broker.raise_epoch(after.epoch)
         else:
-            self.state = replace(self.state, baseline_seq=after.baseline_seq, baseline_equity=after.baseline_equity)
+            self.state = replace(self.state, baseline_seq=after.baseline_seq, baseline=after.baseline)
 
-    def _change(self, before: AccountState, mode: EngineMode, reason: str, **who: str) -> tuple[Draft, AccountState]:
+    def _change(self, before: AccountState, mode: EngineMode, reason: str, **who: Any) -> tuple[Draft, AccountState]:
         """The record of a change from a state to `mode`, and the state after it. Every change begins a new epoch."""
         check_transition(before.mode, mode)
         halted = mode in (EngineMode.FLATTENING, EngineMode.HALTED)

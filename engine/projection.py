@@ -20,7 +20,7 @@ CREATE TABLE IF NOT EXISTS account_state (
     epoch INTEGER NOT NULL,
     halt_reason TEXT NOT NULL,
     baseline_seq INTEGER NOT NULL,
-    baseline_equity REAL NOT NULL
+    baseline TEXT NOT NULL
 ) STRICT;
 CREATE TABLE IF NOT EXISTS signals (
     id TEXT PRIMARY KEY,
@@ -97,7 +97,7 @@ def project(event: Event) -> Sequence[Statement]:
             return [
                 Statement(
                     "INSERT INTO account_state VALUES (?, ?, 0, '', ?, ?)",
-                    (event.account, details["mode"], event.seq, details["equity"]),
+                    (event.account, details["mode"], event.seq, _baseline(details)),
                     expect=1,
                 )
             ]
@@ -106,8 +106,8 @@ def project(event: Event) -> Sequence[Statement]:
         case EventType.PEAK_RESET:
             return [
                 Statement(
-                    "UPDATE account_state SET baseline_seq = ?, baseline_equity = ? WHERE account = ?",
-                    (event.seq, details["equity"], event.account),
+                    "UPDATE account_state SET baseline_seq = ?, baseline = ? WHERE account = ?",
+                    (event.seq, _baseline(details), event.account),
                     expect=1,
                 )
             ]
@@ -144,6 +144,11 @@ def project(event: Event) -> Sequence[Statement]:
             return [_step(event, _STATE_AFTER[kind], "reason = ?", (details.get("reason", ""),))]
         case _:
             return []
+
+
+def _baseline(details: Mapping[str, Any]) -> str:
+    """What the guards begin from: whole, or in journals from before there was more than a peak, that peak."""
+    return _json(details.get("baseline") or {"drawdown": {"peak": details["equity"]}})
 
 
 def _closing(event: Event) -> Statement:

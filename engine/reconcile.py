@@ -27,8 +27,9 @@ from engine.signals import Signal, SignalState, id_of, is_ours
 
 _log = logging.getLogger(__name__)
 _DAY = 86_400
-_OVERLAP_SECONDS = 300
-"""How far each look at the deals reaches back behind the newest one seen: deals may be shown out of order."""
+_OVERLAP_SECONDS = 7200
+"""How far each look at the deals reaches back behind the newest one seen: deals may be shown out of order, and the
+broker's clock goes back by an hour in autumn."""
 _CANCEL_PAUSE_SECONDS = 2.0
 
 

@@ -1,7 +1,8 @@
 """What a scoped close covers, and what a cancelled flatten leaves open. Values and predicates; no broker, no clock.
 
-A symbol and a source are dynamic: whatever of them appears while the close runs is covered too. Losers, winners and one
-position are a fixed set of identifiers, resolved when the close starts: a set that followed the profit would never end.
+All, a symbol and a source are dynamic: whatever of them appears while the close runs is covered too. Losers, winners
+and one position are a fixed set of identifiers, resolved when the close starts: one that followed the profit would
+never end.
 Keys are position identifiers, never tickets: on a netting account a ticket changes when the position turns round.
 """
 
@@ -20,6 +21,7 @@ SourceOf = Callable[[int], str]
 class ScopeKind(StrEnum):
     """How a scope says what it covers."""
 
+    ALL = "all"
     SYMBOL = "symbol"
     SOURCE = "source"
     LOSERS = "losers"
@@ -50,6 +52,8 @@ class Scope:
     def __str__(self) -> str:
         """For people."""
         match self.kind:
+            case ScopeKind.ALL:
+                return "everything on the account"
             case ScopeKind.SYMBOL:
                 return f"everything of {self.symbol}"
             case ScopeKind.SOURCE:
@@ -64,10 +68,12 @@ class Scope:
     @property
     def is_dynamic(self) -> bool:
         """Whether what appears later is covered too."""
-        return self.kind in (ScopeKind.SYMBOL, ScopeKind.SOURCE)
+        return self.kind in (ScopeKind.ALL, ScopeKind.SYMBOL, ScopeKind.SOURCE)
 
     def covers(self, position: Position, source_of: SourceOf) -> bool:
         """Whether a position belongs to it."""
+        if self.kind is ScopeKind.ALL:
+            return True
         if self.kind is ScopeKind.SYMBOL:
             return position.symbol == self.symbol
         if self.kind is ScopeKind.SOURCE:
@@ -76,6 +82,8 @@ class Scope:
 
     def covers_order(self, order: Order, source_of: SourceOf) -> bool:
         """Whether a pending order belongs to it. A set of positions has none."""
+        if self.kind is ScopeKind.ALL:
+            return True
         if self.kind is ScopeKind.SYMBOL:
             return order.symbol == self.symbol
         return self.kind is ScopeKind.SOURCE and source_of(order.magic) == self.source
@@ -96,6 +104,8 @@ class Scope:
 
     def blocks(self, symbol: str, source: str) -> bool:
         """Whether an entry would be in it. Of a fixed set the symbols count: on netting an entry changes a position."""
+        if self.kind is ScopeKind.ALL:
+            return True
         if self.kind is ScopeKind.SYMBOL:
             return symbol == self.symbol
         if self.kind is ScopeKind.SOURCE:

@@ -14,6 +14,7 @@ from engine.guards.drawdown import floor_of
 from engine.heartbeat import HeartbeatMetrics
 from engine.orders import drift_points
 from engine.readings import Validity
+from engine.risk_view import guard_notices, risk_view
 from engine.signals import EntryType, Signal, SignalState, id_of, is_ours
 from engine.state import EngineMode
 from engine.text import plain
@@ -59,6 +60,7 @@ def snapshot(engine: AccountEngine, *, profile: str, started_at: datetime, gatew
         account=_account(engine),
         reading=_reading(engine, now),
         drawdown=_drawdown(engine, now),
+        risk=risk_view(engine, now),
         gateway=gateway,
         markets=_markets(engine, now),
         positions=[_position(engine, item) for item in cycle.last_valid.positions or ()],
@@ -95,6 +97,7 @@ def _notices(engine: AccountEngine) -> list[str]:
         notices.append(f"JOURNAL FAILED: no new orders until a restart ({engine.journal.failure})")
     if cycle.guard_error is not None:
         notices.append(f"GUARD FAILED: entries are blocked ({plain(cycle.guard_error)})")
+    notices += guard_notices(engine)
     refusal = engine.gate.trading_refusal()
     if refusal is not None:
         notices.append(f"CANNOT TRADE: {refusal}")

@@ -1,6 +1,7 @@
 """The trading conditions of the symbols in use, kept at hand so that a close never waits to read them."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import astuple
 
 from engine.broker.base import Broker, BrokerError, SymbolSpec
@@ -16,6 +17,10 @@ class SpecBook:
     def known(self, symbol: str) -> SymbolSpec | None:
         """The conditions last read, or None."""
         return self._specs.get(symbol)
+
+    def all(self) -> Mapping[str, SymbolSpec]:
+        """The conditions last read, by symbol."""
+        return self._specs
 
     async def get(self, symbol: str) -> SymbolSpec:
         """The conditions last read, or read now. Raises BrokerError."""

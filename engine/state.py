@@ -7,8 +7,10 @@
 A restart restores RUNNING, PAUSED or HALTED as stored, and goes on with a stored FLATTENING.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 
 class EngineMode(StrEnum):
@@ -42,7 +44,7 @@ class IllegalTransition(Exception):
 class AccountState:
     """What the journal keeps of one account, besides its signals.
 
-    `baseline_equity` is where the peak last began (the account's first reading, or a reset), in account currency;
+    `baseline` is what the guards' memory last began from (the account's first reading, or a reset), as JSON values;
     `baseline_seq` is the event that set it. `halt_reason` says why the account is flattening or halted.
     """
 
@@ -51,7 +53,7 @@ class AccountState:
     epoch: int
     halt_reason: str
     baseline_seq: int
-    baseline_equity: float
+    baseline: Mapping[str, Any]
 
 
 def check_transition(before: EngineMode, after: EngineMode) -> None:

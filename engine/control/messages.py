@@ -369,6 +369,12 @@ class Flatten(Wire):
     kind: Literal["flatten"] = "flatten"
 
 
+class AllScope(Wire):
+    """Everything on the account, without halting it, and what appears meanwhile."""
+
+    kind: Literal["all"] = "all"
+
+
 class SymbolScope(Wire):
     """Everything of a symbol, pending orders too, and what of it appears meanwhile."""
 
@@ -405,7 +411,7 @@ class PositionScope(Wire):
 
 
 CloseScope = Annotated[
-    SymbolScope | SourceScope | LosersScope | WinnersScope | PositionScope, Field(discriminator="kind")
+    AllScope | SymbolScope | SourceScope | LosersScope | WinnersScope | PositionScope, Field(discriminator="kind")
 ]
 
 

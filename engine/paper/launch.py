@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.config import PaperSettings
+from engine.paper.brokerfile import BrokerRules, load_broker
 from engine.paper.control import PaperControl, PaperStatus
 
 _log = logging.getLogger(__name__)
@@ -27,6 +28,8 @@ _TRY_AGAIN_SECONDS = 2.0
 class PaperMarket:
     """A running paper terminal. `symbols` are the ones it quotes; `finished` tells that a replayed file has ended.
 
+    `to_utc_msc` turns what the market's clock shows into UTC, both in milliseconds since the epoch.
+
     A terminal that dies is started again, as whoever looks after a real one would: its account is in its file.
     """
 
@@ -37,6 +40,7 @@ class PaperMarket:
         self.address_file = _address(folder)
         self.symbols = tuple(status.symbols)
         self.finished = status.finished
+        self.to_utc_msc = (load_broker(settings.broker) if settings.broker else BrokerRules()).clock.to_utc_msc
 
     async def step(self) -> None:
         """Move a replay at `max` speed one tick on; a pause once it has ended, or while the terminal is dead."""

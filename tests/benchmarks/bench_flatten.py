@@ -157,8 +157,10 @@ async def flatten(desk: Desk, positions: int, chance: random.Random) -> float:
     report = await desk.engine.flatten("the benchmark")
     assert report.positions_closed == positions, report
     taken = desk.broker.answered_at - started
-    await desk.engine.modes.reset(desk.engine.cycle.reading.equity, "the next trial")
-    desk.engine.rebase()
+    again, facts = desk.engine.risk.copy(), desk.engine.cycle.facts_now()
+    assert facts is not None
+    again.begin_again(facts, keep=False)
+    await desk.engine.reset(again, facts.reading.equity, "the next trial")
     return taken * 1000
 
 

@@ -29,10 +29,10 @@ def changed(**changes: Any) -> Any:
         ({"terminal": {"module": "MetaTrader5"}}, 0, "demo", "PAUSED"),
         ({"terminal": {"module": "MetaTrader5"}}, 1, "live", "PAUSED"),
         ({"terminal": {"module": "MetaTrader5"}}, 2, "live", "PAUSED"),
-        ({}, 2, "live", "RUNNING"),
+        ({}, 2, "live", "PAUSED"),
     ],
 )
-def test_whatever_is_not_certainly_paper_or_demo_is_live_and_starts_paused_unless_paper(
+def test_whatever_is_not_certainly_paper_or_demo_is_live_and_starts_paused(
     tmp_path: Path, settings: dict[str, Any], trade_mode: int, environment: str, mode: str
 ) -> None:
     async def run() -> None:

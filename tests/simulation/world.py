@@ -25,6 +25,7 @@ from engine.control.target import Operator
 from engine.events import Event
 from engine.intake.proposals import Proposal
 from engine.journal import Journal
+from engine.paper.brokerclock import BrokerClock
 from engine.paper.client import PaperClient
 from engine.paper.terminal import PaperTerminal, TerminalConfig
 from engine.projection import SCHEMA, project
@@ -132,12 +133,13 @@ async def world(
     clock: VirtualClock | None = None,
     note: Callable[[Event], None] | None = None,
     compared: bool = True,
+    to_utc_msc: Callable[[int], int] | None = None,
 ) -> AsyncIterator[World]:
     """Run an engine on a terminal (a fresh synthetic one by default); leaving stops it as an operator would.
 
     `faults` replaces functions of the broker module: each is called with the honest function first. It may be changed
     while the world runs. `life` may end the engine at any instant; `clock` may be set while it runs;
-    `note` is called with every event from the first.
+    `note` is called with every event from the first. `to_utc_msc` says what time it is by the market's clock.
     """
     loop = asyncio.get_running_loop()
     clock = clock or VirtualClock(loop)
@@ -194,6 +196,7 @@ async def world(
         strategy=strategy,
         step=step if lockstep else None,
         market_finished=lambda: market.finished,
+        to_utc_msc=to_utc_msc or BrokerClock().to_utc_msc,
     )
     target = EngineTarget(engine, gateways, profile="paper", started_at=clock.utc())
     ready = asyncio.Event()

@@ -1,0 +1,64 @@
+"""Keeps one account's guard memory in the journal: one value, the newest wins, one write at a time.
+
+In: a function that gives the value as it is now. Out: what is durable, for whoever may only show what a restart would
+find again. A failed journal is told by the journal itself; the guards go on from memory.
+"""
+
+import logging
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from engine.journal import JournalError
+from engine.recorder import Recorder, Spawn
+
+_log = logging.getLogger(__name__)
+Shown = TypeVar("Shown")
+
+
+class Keeper(Generic[Shown]):
+    """Writes what `capture` returns: the text to keep, and what may be shown once it is durable."""
+
+    def __init__(self, recorder: Recorder, spawn: Spawn, key: str, capture: Callable[[], tuple[str, Shown]]) -> None:
+        self._recorder = recorder
+        self._spawn = spawn
+        self.key = key
+        self._capture = capture
+        self._dirty = False
+        self._writing = False
+        self._generation = 0
+        self.durable: Shown = capture()[1]
+
+    def changed(self) -> None:
+        """The memory is another one: keep it."""
+        self._dirty = True
+        if not self._writing:
+            self._writing = True
+            self._spawn(self._write())
+
+    def begin_again(self, key: str) -> None:
+        """What is durable now is what was recorded under another key, by an event."""
+        self.key = key
+        self._generation += 1
+        self.durable = self._capture()[1]
+
+    async def _write(self) -> None:
+        try:
+            while self._dirty:
+                self._dirty = False
+                generation = self._generation
+                text, shown = self._capture()
+                try:
+                    await self._recorder.journal.set_value(self._recorder.account, self.key, text)
+                except JournalError as error:
+                    _log.error("what the guards remember is not durable: %s", error)
+                    return
+                if generation == self._generation:
+                    self.durable = shown
+        finally:
+            self._writing = False
+
+    async def finished(self) -> None:
+        """Keep what has changed since the last write, at the engine's end."""
+        if self._dirty and not self._writing:
+            self._writing = True
+            await self._write()
