@@ -43,6 +43,7 @@ class Console(App[int]):
         "positions": opener("positions", "PositionsScreen"),
         "equity": opener("equity", "EquityScreen"),
         "events": opener("events", "EventsScreen"),
+        "risk": opener("risk", "RiskScreen"),
     }
     DEFAULT_MODE = "approvals"
 

@@ -18,6 +18,7 @@ from console.cli_parts import checked as _checked
 from console.cli_parts import checked_reason as _checked_reason
 from console.cli_parts import confirm as _confirm
 from console.cli_parts import perform as _perform
+from console.cli_risk import add_commands
 
 app = typer.Typer(
     name="quarterdeck",
@@ -31,6 +32,7 @@ journal_commands = typer.Typer(rich_markup_mode=None, help="The record of all th
 app.add_typer(signal_commands, name="signal", no_args_is_help=True)
 app.add_typer(journal_commands, name="journal")
 app.add_typer(close_commands, name="close")
+add_commands(app)
 
 _NAMED_SIGNAL = re.compile(r"^([^@\s]{1,64})(?:@([0-9]{1,18}))?$")
 
@@ -262,23 +264,6 @@ def _flatten(
     checked = _checked_reason(reason)
     _confirm(context, yes, "Close every position and cancel every order")
     _perform(context, lambda client: calls.flatten(client, checked, timeout))
-
-
-@app.command("reset")
-def _reset(
-    context: typer.Context,
-    reason: Annotated[str, typer.Option("--reason", help="Why; goes into the journal.")],
-    yes: Yes = False,
-) -> None:
-    """Lift the halt: HALTED to PAUSED, the peak restarts at the present equity. Refused unless flat."""
-    from console import calls
-    from engine.control.messages import Reset
-
-    checked = _checked_reason(reason)
-    if not checked:
-        raise typer.BadParameter("found nothing, expected words: a reset needs a reason", param_hint="--reason")
-    _confirm(context, yes, "Lift the halt and restart the peak at the present equity")
-    _perform(context, lambda client: calls.act(client, Reset(), checked))
 
 
 @app.command("events")

@@ -18,6 +18,7 @@ close_commands = typer.Typer(rich_markup_mode=None)
 @close_commands.callback(invoke_without_command=True)
 def _close(
     context: typer.Context,
+    everything: Annotated[bool, typer.Option("--all", help="Everything, without halting the account.")] = False,
     symbol: Annotated[str | None, typer.Option(help="Everything of a symbol, pending orders too.")] = None,
     source: Annotated[str | None, typer.Option(help="Everything that a source of signals opened.")] = None,
     losers: Annotated[bool, typer.Option("--losers", help="The positions that are at a loss now.")] = False,
@@ -32,17 +33,25 @@ def _close(
     if context.invoked_subcommand is not None:
         return
     from console import calls
-    from engine.control.messages import LosersScope, SourceScope, SymbolScope, WinnersScope
+    from engine.control.messages import AllScope, LosersScope, SourceScope, SymbolScope, WinnersScope
 
     said = checked_reason(reason)
-    given = {"symbol": symbol is not None, "source": source is not None, "losers": losers, "winners": winners}
+    given = {
+        "all": everything,
+        "symbol": symbol is not None,
+        "source": source is not None,
+        "losers": losers,
+        "winners": winners,
+    }
     given["position"] = position is not None
     if sum(given.values()) != 1:
-        raise typer.BadParameter("expected exactly one of --symbol, --source, --losers, --winners, --position")
+        raise typer.BadParameter("expected exactly one of --all, --symbol, --source, --losers, --winners, --position")
     if volume is not None and position is None:
         raise typer.BadParameter("expected only with --position", param_hint="--volume")
     scope: CloseScope
-    if symbol is not None:
+    if everything:
+        scope, what = AllScope(), "everything on the account"
+    elif symbol is not None:
         scope = checked(SymbolScope, symbol=symbol)
         what = f"everything of {symbol}"
     elif source is not None:

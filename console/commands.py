@@ -13,6 +13,7 @@ from textual.command import DiscoveryHit, Hit, Hits, Provider
 
 from console.close_commands import CloseLosers, ClosePosition, CloseSource, CloseSymbol, CloseWinners, GiveUpClose
 from console.command import NOT_CONNECTED, Command, Context, linked
+from console.risk_commands import ResetHalt, SetBases, SettleFunds, UnlockGuard
 from console.state import Phase
 from console.widgets.key_bar import Hint
 
@@ -64,6 +65,12 @@ class ShowEvents(_ShowScreen):
     """Everything that happened, newest last."""
 
     name, key, title = "events", "4", "Events"
+
+
+class ShowRisk(_ShowScreen):
+    """Every guard with its floor, its distance and its lock."""
+
+    name, key, title = "risk", "5", "Risk"
 
 
 class _Decide(Command):
@@ -157,7 +164,7 @@ class PauseOrResume(Command):
             return reason
         mode = context.view.mode
         if mode == "HALTED":
-            return 'the account is HALTED: first quarterdeck reset --reason "..."'
+            return "the account is HALTED: reset it first, with R"
         return None if mode in ("RUNNING", "PAUSED") else f"the engine is {mode or 'not known yet'}"
 
     async def run(self, app: "Console", context: Context) -> None:
@@ -268,11 +275,16 @@ COMMANDS: tuple[Command, ...] = (
     ShowPositions(),
     ShowEquity(),
     ShowEvents(),
+    ShowRisk(),
     Approve(),
     Reject(),
     CancelOrder(),
     PauseOrResume(),
     FlattenAll(),
+    ResetHalt(),
+    UnlockGuard(),
+    SetBases(),
+    SettleFunds(),
     ClosePosition(),
     CloseSymbol(),
     CloseSource(),

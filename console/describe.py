@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rich.cells import cell_len
 
 from console import format as fmt
+from console.risk_rows import nearest_pieces
 from console.state import (
     Line,
     Phase,
@@ -26,7 +27,7 @@ from console.state import (
 from console.text import plain
 
 if TYPE_CHECKING:
-    from engine.control.messages import AccountView, DrawdownView, EventView, SignalView, Snapshot
+    from engine.control.messages import AccountView, EventView, SignalView, Snapshot
 
 WIDE = 120
 """Columns from which the header has room for all that is known."""
@@ -56,29 +57,33 @@ def header(view: View, width: int) -> tuple[Line, Line]:
     if account is None:
         second.append(Piece("the account has not been read yet", "warn"))
     else:
-        second += _figures(account, snapshot.drawdown, width)
+        second += _figures(account, snapshot, width)
     if width >= WIDE:
         first += _more_of_engine(snapshot)
         second += _more_of_account(snapshot)
     return tuple(first), tuple(second)
 
 
-def _figures(account: "AccountView", drawdown: "DrawdownView | None", width: int) -> list[Piece]:
-    digits, currency = account.currency_digits, plain(account.currency, 8)
+def _figures(account: "AccountView", snapshot: "Snapshot", width: int) -> list[Piece]:
+    digits, currency, drawdown = account.currency_digits, plain(account.currency, 8), snapshot.drawdown
     line = [Piece("Equity "), Piece(fmt.money(account.equity, digits, currency), "strong"), _GAP]
     if drawdown is None:
         return [*line, Piece("Drawdown not measured yet", "warn")]
     tone: Tone = _VERDICT_TONES.get(drawdown.verdict, "alarm")
     verdict = "" if drawdown.verdict == "CLEAR" else f" {drawdown.verdict}"
-    left = fmt.money(drawdown.headroom, digits, currency if width >= WIDE else "")
-    return [
-        *line,
+    unit = currency if width >= WIDE else ""
+    line += [
         Piece("Drawdown "),
         Piece(f"{fmt.percent(drawdown.percent)} of {fmt.limit(drawdown.limit_percent)}{verdict}", tone),
         _GAP,
-        Piece("Headroom "),
-        Piece(left, tone or "strong"),
     ]
+    nearer = nearest_pieces(snapshot, digits, unit)
+    if not nearer:
+        return [*line, Piece("Headroom "), Piece(fmt.money(drawdown.headroom, digits, unit), tone or "strong")]
+    if width < WIDE:
+        # The nearest limit is what matters where there is no room for two.
+        return [*line[:3], *nearer]
+    return [*line, *nearer]
 
 
 def _more_of_engine(snapshot: "Snapshot") -> list[Piece]:
@@ -132,7 +137,7 @@ def banner(view: View, width: int, most: int = 4) -> tuple[Line, ...]:
     if snapshot is not None:
         if snapshot.engine.mode == "HALTED":
             why = plain(snapshot.engine.halt_reason or "no reason was recorded")
-            said.append((f'HALTED: {why}. Lift it with: quarterdeck reset --reason "..."', "alarm"))
+            said.append((f'HALTED: {why}. Lift it with R, or: quarterdeck reset --reason "..."', "alarm"))
         if snapshot.flatten is not None and (
             snapshot.flatten.state != "FLAT" or snapshot.engine.mode in ("HALTED", "FLATTENING")
         ):
@@ -165,11 +170,19 @@ def tabs(view: View, here: str) -> Line:
         "positions": f"2 Positions ({held})",
         "equity": "3 Equity",
         "events": "4 Events",
+        "risk": f"5 Risk{_alarmed(view)}",
     }
     return tuple(
         Piece(f"[{title}]" if name == here else f" {title} ", "here" if name == here else "key")
         for name, title in titles.items()
     )
+
+
+def _alarmed(view: View) -> str:
+    """How many guards block or close, on the tab of their screen."""
+    guards = view.snapshot.risk.guards if view.snapshot else []
+    count = sum(guard.verdict in ("BLOCK", "FLATTEN") for guard in guards)
+    return f" ({count} !)" if count else ""
 
 
 def signal_detail(signal: "SignalView", snapshot: "Snapshot", width: int, age: float) -> tuple[Line, ...]:
@@ -291,6 +304,10 @@ def event_tone(event_type: str) -> Tone:
         "flatten_cancelled",
         "closing_deferred",
         "deal_unexplained",
+        "funds_unexplained",
+        "guard_block",
+        "guard_locked",
+        "broker_clock_changed",
     ):
         return "alarm"
     if event_type in (
@@ -301,9 +318,20 @@ def event_tone(event_type: str) -> Tone:
         "loop_error",
         "flatten_started",
         "stop_changed",
+        "cash_flow",
+        "clock_set",
+        "bases_set",
+        "guards_configured",
     ):
         return "warn"
-    if event_type in ("trade_executed", "flatten_finished", "closing_finished", "guard_cleared", "reading_restored"):
+    if event_type in (
+        "trade_executed",
+        "flatten_finished",
+        "closing_finished",
+        "guard_cleared",
+        "reading_restored",
+        "funds_explained",
+    ):
         return "good"
     return "dim" if event_type == "heartbeat" else ""
 

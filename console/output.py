@@ -94,6 +94,12 @@ def status_text(snapshot: "Snapshot") -> str:
                 f"  peak {fmt.money(drawdown.peak, digits)}  headroom {fmt.money(drawdown.headroom, digits)}",
             )
         )
+    from console.risk_rows import nearest
+
+    nearer = nearest(snapshot)
+    if nearer is not None:
+        left = fmt.money(nearer.headroom, digits)
+        rows.append(("nearest", f"{plain(nearer.name)}  {nearer.used * 100:.0f} % used  headroom {left}"))
     rows.append(("positions", str(len(snapshot.positions))))
     rows.append(("orders", str(len(snapshot.orders))))
     rows.append(("pending", _count(_pending(snapshot), "signal")))
@@ -113,7 +119,7 @@ def status_text(snapshot: "Snapshot") -> str:
         for item in snapshot.closings
         if item.state in ("RUNNING", "DEFERRED")
     ]
-    return _aligned(rows)
+    return aligned(rows)
 
 
 def positions_json(positions: "Sequence[PositionView]") -> list[dict[str, Any]]:
@@ -156,7 +162,7 @@ def positions_text(positions: "Sequence[PositionView]") -> str:
         )
         for position in positions
     ]
-    return _aligned([head, *rows])
+    return aligned([head, *rows])
 
 
 def orders_text(orders: "Sequence[OrderView]") -> str:
@@ -180,7 +186,7 @@ def orders_text(orders: "Sequence[OrderView]") -> str:
         )
         for order in orders
     ]
-    return _aligned([head, *rows])
+    return aligned([head, *rows])
 
 
 def signals_text(signals: "Sequence[SignalView]") -> str:
@@ -205,7 +211,7 @@ def signals_text(signals: "Sequence[SignalView]") -> str:
         )
         for signal in signals
     ]
-    return _aligned([head, *rows])
+    return aligned([head, *rows])
 
 
 def event_text(event: "EventView") -> str:
@@ -241,7 +247,8 @@ def _count(number: int, what: str) -> str:
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
-def _aligned(rows: Iterable[Sequence[str]]) -> str:
+def aligned(rows: Iterable[Sequence[str]]) -> str:
+    """Rows of cells in columns."""
     held = list(rows)
     widths = [max(len(row[column]) for row in held) for column in range(len(held[0]))]
     return "\n".join(

@@ -15,7 +15,19 @@ import pytest
 
 from console import calls
 from engine.control.client import ControlClient
-from engine.control.messages import AddSignal, Approve, Flatten, Pause, Reject, Reset, Resume, Stop
+from engine.control.messages import (
+    AddSignal,
+    Approve,
+    Flatten,
+    Pause,
+    Reject,
+    Reset,
+    Resume,
+    SetBases,
+    SettleFunds,
+    Stop,
+    Unlock,
+)
 from tests.unit.console.conftest import Run, serving
 from tests.unit.control.fake import START, FakeEngine, flatten, position
 from tests.unit.control.fake import signal as proposed
@@ -42,7 +54,13 @@ COMMANDS_THAT_NEED_AN_ENGINE = [
     ["close", "--losers", "--yes"],
     ["close", "--position", "1001", "--yes"],
     ["close", "cancel", "C1", "--reason", "x"],
+    ["close", "--all", "--yes"],
+    ["risk"],
+    ["risk", "--json"],
     ["reset", "--reason", "x", "--yes"],
+    ["unlock", "daily loss", "--reason", "x"],
+    ["bases", "--initial", "100000", "--reason", "x"],
+    ["settle", "cash-flow", "--reason", "x"],
     ["events"],
     ["events", "--follow"],
     ["stop"],
@@ -77,6 +95,13 @@ def test_without_an_engine_every_command_says_so_and_exits_4(run: Run, arguments
         (["approve", ""], "ID@VERSION"),
         (["reset", "--yes"], "--reason"),
         (["reset", "--reason", "  ", "--yes"], "--reason"),
+        (["reset", "--reason", "x", "--baseline", "old", "--yes"], "--baseline"),
+        (["unlock", "daily loss"], "--reason"),
+        (["unlock", "daily loss", "--reason", " "], "--reason"),
+        (["bases", "--initial", "0", "--reason", "x"], "--initial"),
+        (["bases", "--initial", "100000"], "--reason"),
+        (["settle", "both", "--reason", "x"], "WHAT"),
+        (["settle", "result"], "--reason"),
         (["pause", "--reason", "x" * 501], "--reason"),
         (["events", "--after", "-1"], "--after"),
         (["flatten", "--yes", "--timeout", "-1"], "--timeout"),
@@ -283,11 +308,26 @@ def test_reject_carries_its_reason(run: Run, engine: FakeEngine) -> None:
 
 @pytest.mark.parametrize(
     ("arguments", "action"),
-    [(["pause"], Pause()), (["resume"], Resume()), (["stop"], Stop()), (["reset", "--yes"], Reset())],
+    [
+        (["pause"], Pause()),
+        (["resume"], Resume()),
+        (["stop"], Stop()),
+        (["reset", "--yes"], Reset()),
+        (["reset", "--yes", "--baseline", "keep", "--account", "7"], Reset(baseline="keep", account=7)),
+        (["unlock", "daily loss"], Unlock(guard="daily loss")),
+        (
+            ["bases", "--initial", "100000", "--highest-close", "101000.5"],
+            SetBases(initial=100_000.0, highest_close=101_000.5),
+        ),
+        (["bases"], SetBases()),
+        (["settle", "cash-flow"], SettleFunds(what="cash flow")),
+        (["settle", "result"], SettleFunds(what="result")),
+    ],
 )
 def test_plain_commands_are_sent_or_refused(run: Run, engine: FakeEngine, arguments: list[str], action: object) -> None:
     result = run(*arguments, "--reason", "because")
-    assert (result.exit_code, result.stdout) == (0, f"{arguments[0]} done\n")
+    kind = {"bases": "set_bases", "settle": "settle_funds"}.get(arguments[0], arguments[0])
+    assert (result.exit_code, result.stdout) == (0, f"{kind} done\n")
     command, operator = engine.executed[0]
     assert (command.action, command.reason, operator.origin) == (action, "because", "cli")
     engine.refusal = "not in this mode\x1b[2J"
