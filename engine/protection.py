@@ -21,6 +21,8 @@ from engine.specs import SpecBook
 STOP_SECONDS = 5.0
 """How long a position may be without the stop it must have before it is closed."""
 _POLL_SECONDS = 0.05
+_UNSEEN_PAUSE_SECONDS = 0.5
+"""Between two looks for a position that is late in the list."""
 _LONGEST_PAUSE_SECONDS = 5.0
 """Between two tries to protect a position that the broker lets neither be protected nor closed."""
 
@@ -45,15 +47,19 @@ class Protector:
         if not sl:
             return
         deadline = self._clock.monotonic() + STOP_SECONDS
-        pause, closes, said = _POLL_SECONDS, 0, ""
+        pause, closes, said, alarmed = _POLL_SECONDS, 0, "", False
         while True:
             position = await self._position(identifier)
             late = self._clock.monotonic() >= deadline
             if position is None:
-                # A fill may be seen in the deals before the position list has it.
-                if await self._is_closed(identifier) or late:
+                # A fill may be seen in the deals long before the position list has it: only they say that it is gone.
+                if await self._is_closed(identifier):
                     return
-                await asyncio.sleep(_POLL_SECONDS)
+                if late and not alarmed:
+                    alarmed = True
+                    unseen = "it is not listed, and its deals do not say that it is closed"
+                    self._recorder.urgent_soon(EventType.STOP_MISSING, position=identifier, symbol=symbol, said=unseen)
+                await asyncio.sleep(_UNSEEN_PAUSE_SECONDS if late else _POLL_SECONDS)
                 continue
             if position.side is not intent.side or abs(position.sl - sl) < 1e-9:
                 return
@@ -61,7 +67,7 @@ class Protector:
                 self._recorder.urgent_soon(
                     EventType.STOP_MISSING, position=identifier, symbol=symbol, sl=position.sl, right=sl
                 )
-            if late:
+            if late and said:
                 spec = self._specs.known(position.symbol)
                 answer = await self._order_quietly(closing_request(position, spec, self._deviation, closes))
                 closes += 1

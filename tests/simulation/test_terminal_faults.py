@@ -87,3 +87,24 @@ def test_flat_is_not_said_while_an_order_of_others_that_stood_has_not_come(tmp_p
         terminal.shutdown()
 
     run_virtual(run())
+
+
+def test_a_stop_that_was_dropped_is_set_also_when_the_position_comes_late(tmp_path: Path) -> None:
+    async def run() -> None:
+        terminal = PaperTerminal.open(TerminalConfig(seed=3))
+        async with world(tmp_path, terminal=terminal) as made:
+            fault(terminal, kind="drop_stops", seconds=5.0)
+            number = fault(terminal, kind="unsynchronised")
+            proposal = made.buy()
+            signal = await made.engine.proposals.take(proposal)
+            assert (await made.approve(signal)).accepted
+            await made.until(lambda: made.engine.clock.monotonic() > 20.0)
+            [position] = held(terminal).positions.values()
+            assert position.sl == 0.0
+            terminal.faults.end(number)
+            await made.until(lambda: [one.sl for one in held(terminal).positions.values()] == [proposal.sl], 5.0)
+            [alarm, *_] = await made.events(EventType.STOP_MISSING)
+            assert "not listed" in alarm["said"]
+        terminal.shutdown()
+
+    run_virtual(run())
