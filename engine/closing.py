@@ -27,14 +27,14 @@ from engine.recorder import Recorder, Spawn
 from engine.settling import Pending, Sent, Settling
 from engine.signals import new_id
 from engine.specs import SpecBook
-from engine.tickets import Key, Purpose, TicketState, in_turn, name_of
+from engine.tickets import Key, Purpose, TicketState, in_turn, name_of, oldest_of_each
 
 LOOK_AGAIN_SECONDS = 0.2
 CONFIRM_SECONDS = 1.0
 """Two empty looks must be at least this far apart."""
 _BACK_OFF = (0.0, 0.2, 0.5, 1.0, 2.0, 5.0)
 _DEFERRED_BACK_OFF = (0.0, 1.0, 2.0, 5.0, 10.0, 30.0)
-"""Longer: a permission that comes, or quotes that move again, end it early."""
+"""Longer: a permission that comes, quotes that move again, or an older position that is gone end it early."""
 _STILL_SECONDS = 5.0
 """A quote that has not moved for so long stands still; when it moves again the market may have opened."""
 _DEVIATION_POINTS = (20, 50, 100, 500)
@@ -62,6 +62,8 @@ class _Seen:
     permitted: bool = True
     permitted_at: float = 0.0
     quotes: dict[str, _Quote] = field(default_factory=dict)
+    oldest: dict[str, tuple[int, float]] = field(default_factory=dict)
+    """By symbol the oldest position of the account, in the scope or not, and since when it is that."""
 
 
 class Closer:
@@ -151,6 +153,10 @@ class Closer:
             elif price != known.price:
                 woke = now if now - known.moved_at >= _STILL_SECONDS else known.woke_at
                 seen.quotes[symbol] = _Quote(price, now, woke)
+        for symbol, position in oldest_of_each(look.positions or ()).items():
+            first, _ = seen.oldest.get(symbol, (0, 0.0))
+            if first != position.identifier:
+                seen.oldest[symbol] = (position.identifier, now if first else 0.0)
 
     # states
 
@@ -171,14 +177,24 @@ class Closer:
 
     def remaining(self, orders: Iterable[Order], positions: Iterable[Position]) -> tuple[list[str], bool]:
         """What is left, each with what was tried and answered; and whether all of it is deferred."""
-        left: list[tuple[Key, str]] = [(("order", item.ticket), name_of(item)) for item in orders]
-        left += [(("position", item.identifier), name_of(item)) for item in positions]
-        states = [self._states.get(key) for key, _ in left]
-        said = [
-            f"{name}: {state.words}" if state is not None and state.words else name
-            for (_, name), state in zip(left, states, strict=True)
+        positions = tuple(positions)
+        oldest = oldest_of_each(positions) if self._fifo else {}
+        left = [self._left(("order", item.ticket), name_of(item)) for item in orders]
+        left += [
+            self._left(("position", item.identifier), name_of(item), oldest.get(item.symbol)) for item in positions
         ]
-        return said, bool(states) and all(state is not None and state.deferred for state in states)
+        return [said for said, _ in left], bool(left) and all(deferred for _, deferred in left)
+
+    def _left(self, key: Key, name: str, oldest: Position | None = None) -> tuple[str, bool]:
+        """One thing that is left, in words, and whether it is deferred; `oldest` is what must be closed before it."""
+        state = self._states.get(key)
+        said = f"{name}: {state.words}" if state is not None and state.words else name
+        if oldest is not None and key != ("position", oldest.identifier) and not (state is not None and state.sending):
+            before = self._states.get(("position", oldest.identifier))
+            if before is not None and before.deferred:
+                # It is not tried until that one is closed, whatever it was answered when it was tried last.
+                return f"{said}, waits for {name_of(oldest)}", True
+        return said, state is not None and state.deferred
 
     # acting
 
@@ -239,8 +255,9 @@ class Closer:
         if self._clock.monotonic() >= state.next_try:
             return True
         quote = self._seen.quotes.get(state.symbol)
-        changed = max(self._seen.permitted_at, quote.woke_at if quote is not None else 0.0)
-        return state.deferred and changed > state.tried_at
+        woke_at = quote.woke_at if quote is not None else 0.0
+        _, first_since = self._seen.oldest.get(state.symbol, (0, 0.0)) if self._fifo else (0, 0.0)
+        return state.deferred and max(self._seen.permitted_at, woke_at, first_since) > state.tried_at
 
     async def _cancel(self, order: Order, state: TicketState, purpose: Purpose) -> None:
         request = {"action": int(TradeAction.REMOVE), "order": order.ticket}

@@ -1,6 +1,6 @@
 """The state of each thing that is being closed, on whose behalf, and in which order. Values; nothing is sent here."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from engine.broker.base import Order, Position
@@ -66,6 +66,12 @@ def in_turn(positions: Sequence[Position], *, fifo: bool) -> list[Position]:
     for item in sorted(positions, key=lambda item: (item.time_msc, item.ticket), reverse=True):
         by_age.setdefault(item.symbol, []).append(item)
     return [by_age[item.symbol].pop() for item in worst]
+
+
+def oldest_of_each(positions: Iterable[Position]) -> dict[str, Position]:
+    """The oldest position of each symbol: where the oldest must go first, the others of it wait for it."""
+    youngest_first = sorted(positions, key=lambda item: (item.time_msc, item.ticket), reverse=True)
+    return {item.symbol: item for item in youngest_first}
 
 
 def name_of(item: Order | Position) -> str:

@@ -543,3 +543,25 @@ def test_where_the_oldest_must_go_first_it_does_and_a_younger_one_waits(tmp_path
         terminal.shutdown()
 
     run_virtual(run())
+
+
+def test_what_waits_for_an_older_position_outside_the_scope_is_deferred_until_that_one_is_gone(tmp_path: Path) -> None:
+    async def run() -> None:
+        terminal = terminal_with(fifo_close=True)
+        async with world(tmp_path, terminal=terminal) as made:
+            for source in ("beta", "alpha", "alpha"):
+                await buy(made, "EURUSD", 0.1, source)
+                await asyncio.sleep(2)
+            oldest, *others = held(terminal)
+            name = await start(made, wire.SourceScope(source="alpha"))
+            await made.until(lambda: view(made, name).state == "DEFERRED", 5.0)
+            first, second = view(made, name).remaining
+            assert "10045" in first
+            assert second.endswith(f"waits for position {others[0].ticket} EURUSD buy 0.1")
+            await asyncio.sleep(120)
+            assert view(made, name).state == "DEFERRED"
+            by_hand(terminal, "EURUSD", 0.1, SELL, position=oldest.ticket)
+            assert CLOSED.match((await ended(made, name, 5.0)).statement)
+        terminal.shutdown()
+
+    run_virtual(run())

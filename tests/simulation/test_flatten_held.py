@@ -164,6 +164,23 @@ def test_field_13_a_closed_market_is_not_hammered_and_is_closed_on_as_soon_as_qu
     run_virtual(run())
 
 
+def test_a_closed_market_defers_what_waits_for_its_oldest_position_too(tmp_path: Path) -> None:
+    stuck = Closes(retcode=10018, times=10_000)
+
+    async def run() -> None:
+        terminal = terminal_with(fifo_close=True)
+        async with world(tmp_path, terminal=terminal, faults=stuck.faults, settings=QUICK) as made:
+            for _ in range(3):
+                await made.bought()
+                await asyncio.sleep(1)
+            await deferred(made)
+            assert (await given_up(made)).statement.count("waits for position") == 2
+            assert len(held(terminal)) == 3
+        terminal.shutdown()
+
+    run_virtual(run())
+
+
 def test_only_a_deferred_flatten_can_be_cancelled_and_only_with_a_reason(tmp_path: Path) -> None:
     stuck = Closes(retcode=10006, times=10_000)
 
