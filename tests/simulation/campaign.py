@@ -31,6 +31,7 @@ from engine.paper.conditions import EXCHANGE, HEDGING, NETTING, Conditions
 from engine.paper.faultplan import Refill, read_fault
 from engine.paper.terminal import PaperTerminal, TerminalConfig
 from engine.protection import STOP_SECONDS
+from engine.scope import Scope
 from engine.settling import closing_magic
 from engine.signals import UNRESOLVED_STATES, EntryType, id_of, is_ours, magic_of
 from engine.state import EngineMode
@@ -211,7 +212,7 @@ class Campaign:
             self._problem(f"{id_of(magic)} on {request['symbol']} {what} {age:.1f} s after an answer that says nothing")
 
     def note(self, event: Event) -> None:
-        """Follow the journal: whether "flat" was true when it was said."""
+        """Follow the journal: everything that happens, and whose outcome is not in doubt any more."""
         self._trace.update(
             f"{event.event_type} {json.dumps(dict(event.metadata), sort_keys=True, default=str)}".encode()
         )
@@ -219,6 +220,9 @@ class Campaign:
             symbol = event.metadata["symbol"]
             if self._doubt.get(symbol, (0,))[0] == magic_of(event.metadata["signal"]):
                 del self._doubt[symbol]
+
+    def committed(self, event: Event) -> None:
+        """Judge "flat" in the moment it is said: what is read before the event is delivered was not known by then."""
         if event.event_type is EventType.FLATTEN_FINISHED:
             self.verdict.flats += 1
             self._was_looked_at_twice()
@@ -415,10 +419,19 @@ class Campaign:
             *(
                 f"close {job.id} {job.scope} {job.state}: {job.remaining}"
                 for job in made.engine.closings.active()
-                # A part of the account that is younger than the rest cannot be closed where the oldest goes first.
-                if not (job.state is JobState.DEFERRED and self._fifo)
+                if not (job.state is JobState.DEFERRED and self._fifo and self._waits_for_others(made, job.scope))
             ),
         ]
+
+    def _waits_for_others(self, made: World, scope: Scope) -> bool:
+        """Whether nothing of a scope can be closed where the oldest goes first: each symbol's oldest is not in it."""
+        books, sources = truth(self.terminal), made.engine.closings.sources.of
+        oldest: dict[str, Any] = {}  # of the broker's own kind, with the fields that a scope asks for
+        for one in books.positions.values():
+            first = oldest.setdefault(one.symbol, one)
+            if (one.time_msc, one.ticket) < (first.time_msc, first.ticket):
+                oldest[one.symbol] = one
+        return not any(scope.covers(one, sources) for one in oldest.values())
 
     async def _judge(self, made: World) -> None:
         """Invariants 1, 2 and 12 by the ledger's opening deals and the journal's chain."""
@@ -495,7 +508,7 @@ class _Running:
             one.starts += 1
             # Every start draws ids of its own, as a real one does.
             drawn = one.verdict.seed * 1000 + one.starts
-            life = Life(random.Random(drawn), one._hits, **self._chances)
+            life = Life(random.Random(drawn), one._hits, committed=one.committed, **self._chances)
             self._world = world(
                 one.folder,
                 terminal=one.terminal,

@@ -5,12 +5,14 @@ are taken away: that is what kill -9 means, and what a cancelled task alone does
 """
 
 import asyncio
+import itertools
 import random
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from engine.broker.connection import ConnectionLost, Frame
+from engine.events import Event
 from engine.journal import Journal
 from engine.state import EngineMode
 
@@ -22,14 +24,23 @@ class Dead(BaseException):
 class Life:
     """One run of an engine. `chance` of death at each commit and `send_chance` at each order_send, drawn from `draws`.
 
-    `hits` counts by kind what really happened.
+    `hits` counts by kind what really happened; `committed` is told of each event in the moment it is on the disk.
     """
 
-    def __init__(self, draws: random.Random, hits: Counter[str], *, chance: float, send_chance: float) -> None:
+    def __init__(
+        self,
+        draws: random.Random,
+        hits: Counter[str],
+        *,
+        chance: float,
+        send_chance: float,
+        committed: Callable[[Event], None] = lambda event: None,
+    ) -> None:
         self._draws = draws
         self._hits = hits
         self._chance = chance
         self._send_chance = send_chance
+        self._committed = committed
         self.alive = True
         self._end: Callable[[], object] = lambda: None
         self.mode: Callable[[], EngineMode] = lambda: EngineMode.STARTING
@@ -49,6 +60,8 @@ class Life:
                 self.die("killed before a commit")
                 raise Dead
             outcomes = honest(requests)
+            for event in itertools.chain.from_iterable(one for one in outcomes if not isinstance(one, Exception)):
+                self._committed(event)
             if drawn < self._chance:
                 self.die("killed after a commit")
                 raise Dead
