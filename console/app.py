@@ -196,5 +196,4 @@ def run_console(profile: str) -> int:
     """Run the console on a profile until the operator quits. Returns the exit code."""
     from console.host import Host
 
-    host = Host(profile)
-    return Console(Link(host.attach)).run() or 0
+    return Console(Link(Host(profile).attach)).run() or 0

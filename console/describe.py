@@ -60,7 +60,10 @@ def header(view: View, width: int) -> tuple[Line, Line]:
         second += _figures(account, snapshot, width)
     if width >= WIDE:
         first += _more_of_engine(snapshot)
-        second += _more_of_account(snapshot)
+        for more in _more_of_account(snapshot):
+            # Whole figures or none: half of one would be another figure.
+            if sum(cell_len(piece.text) for piece in (*second, *more)) <= width:
+                second += more
     return tuple(first), tuple(second)
 
 
@@ -81,8 +84,10 @@ def _figures(account: "AccountView", snapshot: "Snapshot", width: int) -> list[P
     if not nearer:
         return [*line, Piece("Headroom "), Piece(fmt.money(drawdown.headroom, digits, unit), tone or "strong")]
     if width < WIDE:
-        # The nearest limit is what matters where there is no room for two.
-        return [*line[:3], *nearer]
+        # The nearest limit is what matters where there is no room for two; its name is what can be cut.
+        line = line[:3]
+        excess = 1 + sum(cell_len(piece.text) for piece in (*line, *nearer)) - width
+        return [*line, *(nearest_pieces(snapshot, digits, unit, cut=excess) if excess > 0 else nearer)]
     return [*line, *nearer]
 
 
@@ -98,24 +103,19 @@ def _more_of_engine(snapshot: "Snapshot") -> list[Piece]:
     return more
 
 
-def _more_of_account(snapshot: "Snapshot") -> list[Piece]:
+def _more_of_account(snapshot: "Snapshot") -> list[list[Piece]]:
     account = snapshot.account
     if account is None:
         return []
     digits = account.currency_digits
+    margin = f"{fmt.number(account.margin_level, 0)} %" if account.margin else "none in use"
     more = [
-        _GAP,
-        Piece("Balance "),
-        Piece(fmt.money(account.balance, digits)),
-        _GAP,
-        Piece("Floating "),
-        Piece(fmt.signed(account.profit, digits), tone_of(account.profit)),
-        _GAP,
-        Piece("Margin "),
-        Piece(f"{fmt.number(account.margin_level, 0)} %" if account.margin else "none in use"),
+        [_GAP, Piece("Balance "), Piece(fmt.money(account.balance, digits))],
+        [_GAP, Piece("Floating "), Piece(fmt.signed(account.profit, digits), tone_of(account.profit))],
+        [_GAP, Piece("Margin "), Piece(margin)],
     ]
     if snapshot.drawdown is not None:
-        more += [_GAP, Piece("Peak "), Piece(fmt.money(snapshot.drawdown.peak, digits))]
+        more.append([_GAP, Piece("Peak "), Piece(fmt.money(snapshot.drawdown.peak, digits))])
     return more
 
 
@@ -137,7 +137,7 @@ def banner(view: View, width: int, most: int = 4) -> tuple[Line, ...]:
     if snapshot is not None:
         if snapshot.engine.mode == "HALTED":
             why = plain(snapshot.engine.halt_reason or "no reason was recorded")
-            said.append((f'HALTED: {why}. Lift it with R, or: quarterdeck reset --reason "..."', "alarm"))
+            said.append((f"HALTED (R lifts it, or quarterdeck reset): {why}", "alarm"))
         if snapshot.flatten is not None and (
             snapshot.flatten.state != "FLAT" or snapshot.engine.mode in ("HALTED", "FLATTENING")
         ):

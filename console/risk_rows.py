@@ -4,6 +4,7 @@ In: a View. Out: rows and lines. A bar is drawn in plain signs, so that a narrow
 `#` what is used up, `|` where the warning begins, `!` when it is beyond the limit.
 """
 
+import math
 import textwrap
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from engine.control.messages import GuardView, LockView, Snapshot
 
 BAR_WIDTH = 12
+_NOTES = 6
+"""Lines above the table, at most: the table is what the screen is for."""
 _TONES: dict[str, Tone] = {"CLEAR": "good", "WARN": "warn", "BLOCK": "alarm", "FLATTEN": "alarm"}
 
 
@@ -45,11 +48,16 @@ def bar(used: float, warn_at: float | None) -> str:
     """What is used up of a limit: `[#####...|..]`."""
     filled = min(BAR_WIDTH, max(0, int(used * BAR_WIDTH + 1e-9)))
     cells = ["#"] * filled + ["."] * (BAR_WIDTH - filled)
-    if warn_at is not None and 0 < warn_at < 1 and used < warn_at:
+    if warn_at is not None and 0 < warn_at < 1:
         cells[min(BAR_WIDTH - 1, int(warn_at * BAR_WIDTH))] = "|"
     if used >= 1:
         cells[-1] = "!"
     return f"[{''.join(cells)}]"
+
+
+def used_words(used: float) -> str:
+    """The share in whole percent, never rounded up: 100 % is said at the limit and not before."""
+    return f"{math.floor(used * 100 + 1e-9)} %"
 
 
 def amount(value: float, unit: str, digits: int) -> str:
@@ -92,7 +100,7 @@ def _guard_row(guard: "GuardView", digits: int, view: View) -> Row:
         Piece(plain(guard.name, 26), "strong"),
         Piece(word, tone),
         Piece(fmt.MISSING if timed else bar(guard.used, guard.warn_at), tone),
-        Piece(fmt.MISSING if timed else f"{guard.used * 100:.0f} %", tone if tone != "good" else ""),
+        Piece(fmt.MISSING if timed else used_words(guard.used), tone if tone != "good" else ""),
         distance,
         Piece(fmt.money(guard.floor, digits), "" if guard.floor is not None else "dim"),
         Piece(fmt.MISSING if timed else amount(guard.value, guard.unit, digits)),
@@ -142,7 +150,8 @@ def risk_lines(view: View, width: int) -> list[Line]:
         floor = f", floor {fmt.money(trip.floor, digits)}" if trip.floor is not None else ""
         words = f"{plain(trip.guard, 64)} closed everything at {fmt.stamp(trip.at)} UTC: {plain(trip.said, 160)}"
         said.append((f"Last trip: {words} (equity {fmt.money(trip.equity, digits)}{floor})", "warn"))
-    return [(Piece(f" {row}", tone),) for text, tone in said for row in textwrap.wrap(text, max(20, width - 2))]
+    rows = [(row, tone) for text, tone in said for row in textwrap.wrap(text, max(20, width - 2))[:2]]
+    return [(Piece(f" {row}", tone),) for row, tone in rows[:_NOTES]]
 
 
 def nearest(snapshot: "Snapshot") -> "GuardView | None":
@@ -152,8 +161,11 @@ def nearest(snapshot: "Snapshot") -> "GuardView | None":
     return found if found is not None and found.name != "drawdown" else None
 
 
-def nearest_pieces(snapshot: "Snapshot", digits: int, currency: str) -> list[Piece]:
-    """The nearest limit in the header; nothing when that is the drawdown, which is there anyway."""
+def nearest_pieces(snapshot: "Snapshot", digits: int, currency: str, cut: int = 0) -> list[Piece]:
+    """The nearest limit in the header; nothing when that is the drawdown, which is there anyway.
+
+    `cut` is by how many columns its name must be shorter.
+    """
     guard = nearest(snapshot)
     if guard is None:
         return []
@@ -161,6 +173,8 @@ def nearest_pieces(snapshot: "Snapshot", digits: int, currency: str) -> list[Pie
     left = fmt.money(guard.headroom, digits, currency)
     return [
         Piece("Nearest "),
-        Piece(f"{plain(guard.name, 24)} {guard.used * 100:.0f} %", tone or "strong"),
+        Piece(
+            f"{plain(guard.name, max(4, min(len(guard.name), 24) - cut))} {used_words(guard.used)}", tone or "strong"
+        ),
         Piece(f", {left} left", tone),
     ]

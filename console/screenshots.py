@@ -30,7 +30,20 @@ SMALL, LARGE = (80, 24), (160, 45)
 PROFILE = "paper"
 MARKET = ("--seed", "7", "--speed", "40")
 """The session's market: always the same ticks, forty times as fast as the clock."""
-LIMIT_PERCENT = "5"
+RULES = """
+[drawdown]
+limit_percent = 8
+
+[guards]
+presets = ["ftmo-2step"]
+open_positions = { most = 5 }
+volume = { most = 4.0, most_per_symbol = 2.0 }
+risk_at_stops = { percent = 12 }
+order_rate = { most_per_minute = 20 }
+losing_streak = { losses = 3 }
+sessions = { zone = "Europe/London", friday_close = "20:30" }
+"""
+"""The session's profile."""
 TRADED = (("EURUSD", "sell", 1.20), ("USDJPY", "buy", 0.80), ("GBPUSD", "sell", 1.00))
 PROPOSED = (("EURUSD", "buy", 0.20), ("GBPUSD", "buy", 0.15))
 CURVE_SECONDS = 60
@@ -57,7 +70,7 @@ async def render(attach: Callable[[], Awaitable[ConsoleClient]], folder: Path) -
         app = Console(Link(attach), clock=lambda: 0.0)
         async with app.run_test(size=size, notifications=False) as pilot:
             await _until(pilot, lambda app=app: app.view().mode != "")  # type: ignore[misc]
-            for key, name in (("1", "approvals"), ("2", "positions"), ("3", "equity"), ("4", "events")):
+            for key, name in (("1", "approvals"), ("2", "positions"), ("3", "equity"), ("4", "events"), ("5", "risk")):
                 await pilot.press(key)
                 await _until(pilot, lambda app=app, name=name: app.current_mode == name and _complete(app))  # type: ignore[misc]
                 await save(app, name, size)
@@ -73,6 +86,9 @@ async def render(attach: Callable[[], Awaitable[ConsoleClient]], folder: Path) -
                 app.paint()
                 await pilot.pause()
                 await save(app, "halted", size)
+                await pilot.press("R")
+                await pilot.pause()
+                await save(app, "reset", size)
     return written
 
 
@@ -98,7 +114,8 @@ async def _until(pilot: "Pilot[Any]", ready: Callable[[], bool]) -> None:
 async def paper_session() -> AsyncIterator[Host]:
     """A running engine with open positions, a curve and signals that wait; it is gone afterwards."""
     with tempfile.TemporaryDirectory(prefix="quarterdeck-") as home:
-        os.environ |= {"QUARTERDECK_HOME": home, "QUARTERDECK_DRAWDOWN__LIMIT_PERCENT": LIMIT_PERCENT}
+        os.environ |= {"QUARTERDECK_HOME": home}
+        await asyncio.to_thread(_write_profile, Path(home, "profiles"))
         host = Host(PROFILE, MARKET, origin="screenshots")
         async with await host.attach() as client:
             for symbol, side, volume in TRADED:
@@ -112,6 +129,11 @@ async def paper_session() -> AsyncIterator[Host]:
             await client.send(Stop())
         # The folder can go once the engine has let go of it.
         await asyncio.to_thread(filelock.FileLock(state_folder(PROFILE) / "engine.lock").acquire, _STOP_SECONDS)
+
+
+def _write_profile(folder: Path) -> None:
+    folder.mkdir()
+    (folder / f"{PROFILE}.toml").write_text(RULES, encoding="utf-8")
 
 
 async def _propose(client: ControlClient, symbol: str, side: Any, volume: float) -> str:

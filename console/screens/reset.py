@@ -1,5 +1,6 @@
 """The guided reset, and the other decisions about guards: what each does, what it does not, and the question why."""
 
+import re
 import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
@@ -23,6 +24,8 @@ _DOES_NOT = (
     "It resumes nothing: entries stay blocked until you resume. A lock with an end stays. A firm's rule does not begin"
     " again. It opens and closes nothing, and is refused unless the account is flat."
 )
+_AMOUNT = re.compile(r"(\d{1,3}(,\d{3})+|\d+)(\.\d+)?")
+"""A comma separates thousands and nothing else: "10000,5" may be ten thousand and a half, or a slip."""
 _NUMBERS = (
     ("initial", "the balance the account began with"),
     ("highest_equity", "the highest equity"),
@@ -158,8 +161,7 @@ async def ask_and_set_bases(app: "Console") -> None:
 
 
 def _amount(typed: str) -> float | None:
-    try:
-        value = float(typed.replace(",", "").replace(" ", ""))
-    except ValueError:
+    if not _AMOUNT.fullmatch(typed.strip()):
         return None
+    value = float(typed.strip().replace(",", ""))
     return value if 0 < value < 1e15 else None

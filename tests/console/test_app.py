@@ -180,9 +180,9 @@ async def test_p_says_why_not_while_halted() -> None:
     app = console(engine)
     async with app.run_test(size=(80, 24)) as pilot:
         await connected(pilot)
-        await shown(pilot, "HALTED: limit", "quarterdeck reset --reason")
+        await shown(pilot, "HALTED (R lifts it, or quarterdeck reset): limit", "R Reset")
         await pilot.press("p")
-        await until(pilot, lambda: "quarterdeck reset" in toasts(app))
+        await until(pilot, lambda: "reset it first, with R" in toasts(app))
         assert engine.sent == []
 
 
@@ -393,7 +393,7 @@ async def test_a_refused_flatten_stays_in_the_console() -> None:
 
 async def test_help_names_every_command_and_why_one_is_not_available() -> None:
     app = console(FakeEngine())
-    async with app.run_test(size=(80, 50)) as pilot:
+    async with app.run_test(size=(80, 66)) as pilot:
         await connected(pilot)
         await pilot.press("question_mark")
         text = await shown(pilot, "KEYS", "Approve the selected signal", "not now: no signal is selected")
@@ -406,7 +406,7 @@ async def test_help_names_every_command_and_why_one_is_not_available() -> None:
 async def test_the_palette_offers_the_same_commands_and_no_stock_quit() -> None:
     engine = FakeEngine(snapshot(engine={"mode": "PAUSED"}))
     app = console(engine)
-    async with app.run_test(size=(80, 70)) as pilot:
+    async with app.run_test(size=(80, 95)) as pilot:
         await connected(pilot)
         await pilot.press("ctrl+p")
         text = await shown(pilot, "Resume  (p)", "Quit  (q)", "not now: no signal is selected")

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from console.describe import header
-from console.risk_rows import bar, guard_rows, lifts, verdict_word
+from console.risk_rows import bar, guard_rows, lifts, risk_lines, used_words, verdict_word
 from console.screens.close import AskText
-from console.screens.reset import ResetDialog
+from console.screens.reset import ResetDialog, _amount
 from console.state import Phase, View
 from engine.control.messages import (
     FundsView,
@@ -72,14 +72,38 @@ def words(lines: Any) -> str:
     [
         (0.0, "[.........|..]"),
         (0.62, "[#######..|..]"),
-        (0.8, "[#########...]"),
-        (1.0, "[###########!]"),
-        (7.5, "[###########!]"),
+        (0.8, "[#########|..]"),
+        (0.95, "[#########|#.]"),
+        (1.0, "[#########|#!]"),
+        (7.5, "[#########|#!]"),
         (-1.0, "[.........|..]"),
     ],
 )
 def test_a_bar_shows_what_is_used_and_where_the_warning_begins(used: float, drawn: str) -> None:
     assert bar(used, 0.8) == drawn
+
+
+@pytest.mark.parametrize(
+    ("typed", "value"),
+    [
+        ("100000", 100_000.0),
+        ("100,000.50", 100_000.5),
+        (" 99.5 ", 99.5),
+        ("10000,5", None),
+        ("1,23", None),
+        ("1e5", None),
+        ("-5", None),
+        ("0", None),
+        ("", None),
+        ("nan", None),
+    ],
+)
+def test_an_amount_is_taken_only_when_it_can_be_read_in_one_way(typed: str, value: float | None) -> None:
+    assert _amount(typed) == value
+
+
+def test_a_limit_is_not_said_to_be_used_up_before_it_is() -> None:
+    assert (used_words(0.9999), used_words(1.0), used_words(0.0)) == ("99 %", "100 %", "0 %")
 
 
 def test_a_guard_is_told_by_what_keeps_it_blocked() -> None:
@@ -109,6 +133,22 @@ def test_the_header_names_the_nearest_limit_and_fits(width: int) -> None:
     if width < 120:
         assert all(sum(len(piece.text) for piece in line) <= width for line in lines)
     assert "Nearest" not in words(header(view_of(with_risk(drawdown_guard(), guard(used=0.05))), width))
+
+
+def test_the_header_cuts_a_long_name_and_never_the_money() -> None:
+    long = guard("a very long name of a limit", used=0.9, headroom=-1_234_567.89, verdict="FLATTEN")
+    made = snapshot(account={"equity": 98_765_432.1}, risk=RiskView(guards=[long]))
+    second = header(view_of(made), 80)[1]
+    assert sum(len(piece.text) for piece in second) <= 80
+    assert "-1,234,567.89 left" in words([second])
+
+
+def test_what_stands_above_the_table_leaves_room_for_it() -> None:
+    said = [f"rule {number}: " + "very long " * 30 for number in range(9)]
+    made = with_risk(
+        guard(), loosened=said, bases_wanted=said, funds=FundsView(amount=1.0, since=NOW, provisional=True)
+    )
+    assert len(risk_lines(view_of(made), 80)) <= 6
 
 
 @pytest.mark.parametrize("size", [(80, 24), (200, 60)])

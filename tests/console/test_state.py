@@ -147,7 +147,7 @@ def test_without_an_account_the_header_says_so() -> None:
 def test_a_halt_names_its_reason_and_the_way_out() -> None:
     view = live(engine={"mode": "HALTED", "halt_reason": "drawdown 20.3 %"}, flatten=flatten("F", "FLAT", "flat at 8"))
     said = words(describe.banner(view, 200))
-    assert 'HALTED: drawdown 20.3 %. Lift it with: quarterdeck reset --reason "..."' in said
+    assert "HALTED (R lifts it, or quarterdeck reset): drawdown 20.3 %" in said
     assert "Flatten: flat at 8" in said
 
 
