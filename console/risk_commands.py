@@ -48,7 +48,9 @@ class UnlockGuard(_OfRisk):
         row = context.row
         if row is None:
             return "no guard is selected"
-        return None if row.state == "unlock" else f"{row.subject} has no lock that waits for an operator"
+        if row.state != "unlock":
+            return f"{row.subject} has no lock that waits for an operator"
+        return None if context.settled else "the row under the cursor has just changed; look again"
 
     async def run(self, app: "Console", context: Context) -> None:
         from console.screens.reset import ask_and_unlock

@@ -80,7 +80,7 @@ def lifts(lock: "LockView | None", view: View) -> str:
     if lock is None:
         return fmt.MISSING
     if lock.until is None:
-        return "until unlocked (u)"
+        return "when unlocked (u)"
     left = 0.0
     if view.snapshot is not None:
         left = max(0.0, (lock.until - view.snapshot.time).total_seconds() - view.age)
@@ -97,7 +97,7 @@ def _guard_row(guard: "GuardView", digits: int, view: View) -> Row:
         share = f" {fmt.percent(guard.headroom_percent)}" if guard.headroom_percent is not None else ""
         distance = Piece(f"{fmt.money(guard.headroom, digits)}{share}", tone if tone != "good" else "")
     cells = (
-        Piece(plain(guard.name, 26), "strong"),
+        Piece(plain(guard.name, 40), "strong"),
         Piece(word, tone),
         Piece(fmt.MISSING if timed else bar(guard.used, guard.warn_at), tone),
         Piece(fmt.MISSING if timed else used_words(guard.used), tone if tone != "good" else ""),
@@ -120,11 +120,13 @@ def guard_detail(view: View, name: str | None, width: int) -> list[Line]:
         return []
     tone: Tone = "alarm" if guard.failed else ""
     said: list[tuple[str, Tone]] = [(f"{plain(guard.name, 64)}: {plain(guard.said)}", tone)]
+    account = view.snapshot.account if view.snapshot else None
+    digits = account.currency_digits if account else 2
+    figures = f"{amount(guard.value, guard.unit, digits)} of {amount(guard.limit, guard.unit, digits)}; "
+    said.append((f"{'' if guard.unit == 'time' else figures}at its limit: {plain(guard.action, 20)}.", "dim"))
     if guard.lock is not None:
-        said.append((f"Locked since {fmt.stamp(guard.lock.since)} UTC, {lifts(guard.lock, view)}.", "alarm"))
+        said.append((f"Locked since {fmt.stamp(guard.lock.since)} UTC, lifts {lifts(guard.lock, view)}.", "alarm"))
         said.append((f"Because: {plain(guard.lock.reason)}", "warn"))
-    if guard.action == "warn":
-        said.append(("It warns; it blocks and closes nothing.", "dim"))
     if view.stale:
         said.append((f"STALE: these are the guards of {fmt.age(view.age)} ago.", "alarm"))
     return [(Piece(f" {row}", one),) for text, one in said for row in textwrap.wrap(text, max(20, width - 2))]
@@ -151,7 +153,9 @@ def risk_lines(view: View, width: int) -> list[Line]:
         words = f"{plain(trip.guard, 64)} closed everything at {fmt.stamp(trip.at)} UTC: {plain(trip.said, 160)}"
         said.append((f"Last trip: {words} (equity {fmt.money(trip.equity, digits)}{floor})", "warn"))
     rows = [(row, tone) for text, tone in said for row in textwrap.wrap(text, max(20, width - 2))[:2]]
-    return [(Piece(f" {row}", tone),) for row, tone in rows[:_NOTES]]
+    if len(rows) > _NOTES:
+        rows[_NOTES - 1 :] = [(f"... and {len(rows) - _NOTES + 1} more lines: quarterdeck risk", "alarm")]
+    return [(Piece(f" {row}", tone),) for row, tone in rows]
 
 
 def nearest(snapshot: "Snapshot") -> "GuardView | None":

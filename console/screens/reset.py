@@ -26,6 +26,8 @@ _DOES_NOT = (
 )
 _AMOUNT = re.compile(r"(\d{1,3}(,\d{3})+|\d+)(\.\d+)?")
 """A comma separates thousands and nothing else: "10000,5" may be ten thousand and a half, or a slip."""
+_NOTHING = "esc"
+"""What AskAmount returns on esc: no amount reads so."""
 _NUMBERS = (
     ("initial", "the balance the account began with"),
     ("highest_equity", "the highest equity"),
@@ -39,6 +41,13 @@ class ResetDialog(Dialog):
     """Says what tripped and what a reset does. The default changes nothing."""
 
     title_text = "LIFT THE HALT?"
+
+    def heading(self) -> str:
+        """The title, with the account."""
+        snapshot = self.console.view().snapshot
+        account = snapshot.account if snapshot else None
+        return f"LIFT THE HALT OF {account.login}@{plain(account.server, 40)}?" if account else self.title_text
+
     choices: ClassVar[Sequence[Choice]] = (
         Choice("cancel", "Cancel: stay HALTED"),
         Choice("keep", "Reset, keep the peaks (keep)", danger=True),
@@ -64,6 +73,11 @@ def reset_lines(view: View) -> list[Line]:
         when = f"{plain(trip.guard, 64)} tripped at {fmt.stamp(trip.at)} UTC"
         said.append((f"{when}, at an equity of {fmt.money(trip.equity, digits)}{floor}.{still}", "warn"))
     said += [(_DOES, ""), (_DOES_NOT, "")]
+    for guard in snapshot.risk.guards:
+        if guard.lock is not None:
+            until = guard.lock.until
+            what = "is unlocked by it" if until is None else f"stays locked until {fmt.stamp(until)} UTC"
+            said.append((f"{plain(guard.name, 40)} {what}.", "warn"))
     return [(Piece(row, tone),) for text, tone in said for row in textwrap.wrap(text, WIDTH)]
 
 
@@ -121,6 +135,14 @@ async def ask_and_reset(app: "Console") -> None:
     await app.send(Reset(baseline="keep" if choice == "keep" else "present", account=number), why)
 
 
+class AskAmount(AskText):
+    """Asks for an amount of money; esc is not the same as an empty answer."""
+
+    def action_cancel(self) -> None:
+        """Change nothing at all."""
+        self.dismiss(_NOTHING)
+
+
 async def ask_and_unlock(app: "Console", guard: str) -> None:
     """Ask why, then act."""
     from engine.control.messages import Unlock
@@ -147,7 +169,9 @@ async def ask_and_set_bases(app: "Console") -> None:
     values: dict[str, float] = {}
     for name, words in _NUMBERS:
         said = f"What the guards measure from, in account currency: {words}. Enter alone leaves it as it is."
-        typed = await app.push_screen_wait(AskText("WHAT IS MEASURED FROM", said, f"{words}; enter: as it is"))
+        typed = await app.push_screen_wait(AskAmount("WHAT IS MEASURED FROM", said, f"{words}; enter: as it is"))
+        if typed == _NOTHING:
+            return
         if typed:
             value = _amount(typed)
             if value is None:

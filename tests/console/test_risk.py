@@ -167,7 +167,7 @@ async def test_every_guard_is_shown_with_its_floor_and_lock(size: tuple[int, int
         await pilot.press("5")
         await shown(pilot, "daily loss", "LOCKED", "62 %", "190.00", "-5,000.00", "Last trip: max loss", "equity_floor")
         if size[0] >= 200:
-            await shown(pilot, "9,500.00", "until unlocked (u)", "flatten and lock")
+            await shown(pilot, "9,500.00", "when unlocked (u)", "flatten and lock")
 
 
 @pytest.mark.parametrize("hostile", HOSTILE)
@@ -208,7 +208,9 @@ async def test_a_reset_says_what_tripped_and_its_default_is_to_stay_halted() -> 
     async with app.run_test(size=(80, 24)) as pilot:
         await connected(pilot)
         await pilot.press("R")
-        await shown(pilot, "LIFT THE HALT?", "max loss tripped", "8,990.00", "still breached", "> Cancel: stay HALTED")
+        await shown(
+            pilot, "LIFT THE HALT OF", "max loss tripped", "8,990.00", "still breached", "> Cancel: stay HALTED"
+        )
         await pilot.press("enter")
         await until(pilot, lambda: not isinstance(app.screen, ResetDialog))
         await pilot.press("R", "down", "enter")
@@ -267,6 +269,29 @@ async def test_an_unexplained_step_is_settled_by_one_of_two_words() -> None:
         await pilot.press(*"payout", "enter")
         await until(pilot, lambda: engine.sent)
         assert engine.sent == [(SettleFunds(what="cash flow"), "payout")]
+
+
+async def test_esc_at_any_of_the_bases_changes_nothing() -> None:
+    engine = FakeEngine(with_risk(guard(), mode="PAUSED"))
+    app = console(engine)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await connected(pilot)
+        await pilot.press("5", "b")
+        await until(pilot, lambda: isinstance(app.screen, AskText))
+        await pilot.press(*"100000", "enter")
+        await shown(pilot, "the highest equity")
+        await pilot.press("escape")
+        await until(pilot, lambda: len(app.screen_stack) == 1)
+        assert engine.sent == []
+
+
+async def test_a_reset_says_which_locks_lift_and_which_stay() -> None:
+    stays = guard("day", lock=LockView(since=NOW, until=NOW + timedelta(hours=3), reason=""))
+    app = console(FakeEngine(with_risk(locked(), stays, mode="HALTED")))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await connected(pilot)
+        await pilot.press("R")
+        await shown(pilot, "max loss is unlocked by it", "day stays locked until 01-05 11:00:00 UTC")
 
 
 async def test_bases_are_asked_for_one_by_one_and_what_is_left_out_stays() -> None:
