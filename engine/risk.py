@@ -71,7 +71,7 @@ class Risk:
         )
         guards = _guard_settings(rules)
         self.board = Board(build(guards), stored.get("guards"), Bases(initial=guards.initial_balance))
-        self.funds = FundsState.from_json(stored["funds"]) if stored.get("funds") else None
+        self.funds = _funds_from(stored.get("funds"))
         self.before = _neighbour_from(stored.get("before"))
         self.trip = _trip_from(stored.get("trip"))
         self.wants_bases = bool(stored.get("wants_bases", wants_bases))
@@ -85,7 +85,7 @@ class Risk:
             "rules": self.rules,
             DRAWDOWN: {"peak": self.drawdown.peak},
             "guards": self.board.to_json(),
-            "funds": None if self.funds is None else self.funds.to_json(),
+            "funds": None if self.funds is None else json.loads(self.funds.to_json()),
             "before": None if self.before is None else _timed(asdict(self.before), "utc"),
             "trip": None if self.trip is None else _timed(asdict(self.trip), "at"),
             "wants_bases": self.wants_bases,
@@ -199,6 +199,13 @@ def _neighbour_from(stored: Mapping[str, Any] | None) -> Neighbour | None:
     if stored is None:
         return None
     return Neighbour(datetime.fromisoformat(stored["utc"]), float(stored["balance"]), float(stored["equity"]))
+
+
+def _funds_from(stored: Any) -> FundsState | None:
+    """The ledger; earlier versions kept it as text, which a record of a reset cuts off as it does any long text."""
+    if stored is None:
+        return None
+    return FundsState.from_json(stored if isinstance(stored, str) else json.dumps(stored))
 
 
 def _trip_from(stored: Mapping[str, Any] | None) -> Trip | None:
