@@ -158,7 +158,7 @@ class Risk:
         if facts.reading.equity_for_limit <= state.floor:
             said.append(f"{DRAWDOWN}: equity {facts.reading.equity:.2f} is at or below its floor {state.floor:.2f}")
         for name, guard in self.board.guards.items():
-            finding = judged(guard, self.board.standings[name], facts).finding
+            finding = judged(guard, self.board.standings[name], facts, self.board.bases).finding
             if finding is not None and finding.breached and guard.action.verdict is Verdict.FLATTEN:
                 said.append(f"{name}: {finding.said}")
         return said
@@ -167,7 +167,7 @@ class Risk:
         """The equity at which each guard that measures equity trips. Asks them; nothing is remembered."""
         floors = {DRAWDOWN: evaluate(facts.reading, self.drawdown).floor}
         for name, guard in self.board.guards.items():
-            finding = judged(guard, self.board.standings[name], facts).finding
+            finding = judged(guard, self.board.standings[name], facts, self.board.bases).finding
             if finding is not None and finding.floor is not None:
                 floors[name] = finding.floor
         return floors

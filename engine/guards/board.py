@@ -88,6 +88,7 @@ def judged(guard: Guard[Any], before: Standing, facts: Facts, bases: Bases = NO_
         if memory is None:
             memory = guard.with_bases(guard.fresh(facts), bases)
         memory, finding = guard.judge(memory, facts)
+        ends = _ends(guard, facts) if finding.breached else None
     except Exception as error:
         said = f"{type(error).__name__}: {error}"
         return replace(before, lock=lock, verdict=Verdict.BLOCK, failure=said, breaches=0)
@@ -101,7 +102,7 @@ def judged(guard: Guard[Any], before: Standing, facts: Facts, bases: Bases = NO_
             confirmed = breaches >= CONFIRMING_READINGS and facts.reading.at - since >= CONFIRMING_SECONDS
             verdict = Verdict.FLATTEN if confirmed else Verdict.BLOCK
         if lock is None and guard.locks is not None and verdict is guard.action.verdict:
-            lock = Lock(now, _ends(guard, facts), finding.said)
+            lock = Lock(now, ends, finding.said)
     if lock is not None and verdict.rank < Verdict.BLOCK.rank:
         verdict = Verdict.BLOCK
     return Standing(memory, finding, verdict, facts.reading.at, lock, "", breaches, since)
@@ -124,7 +125,7 @@ class Board:
         self, guards: Iterable[Guard[Any]], stored: Mapping[str, Any] | None = None, bases: Bases = NO_BASES
     ) -> None:
         """`stored` is what `to_json` gave; guards unknown to it begin afresh, from `bases`. Raises ValueError."""
-        self._bases = bases
+        self.bases = bases
         self.guards = {guard.name: guard for guard in guards}
         kept = stored or {}
         self.standings = {name: _loaded(guard, kept.get(name)) for name, guard in self.guards.items()}
@@ -136,7 +137,7 @@ class Board:
         changes: list[Change] = []
         for name, guard in self.guards.items():
             before = self.standings[name]
-            after = self.standings[name] = judged(guard, before, facts, self._bases)
+            after = self.standings[name] = judged(guard, before, facts, self.bases)
             changes += _changes(name, before, after)
         return changes
 
