@@ -26,11 +26,16 @@ async def reset(engine: AccountEngine, action: Reset, reason: str, who: dict[str
     if engine.is_live and action.account != engine.account.login:
         raise Refused(f"this is a live account: a reset needs its number, {engine.account.login}")
     facts = _flat(engine)
-    again = engine.risk.copy(rules_of(engine.settings.drawdown, engine.settings.guards))
+    if action.baseline != "keep" and facts.reading.unexplained:
+        # Its deal would move the new baseline once more.
+        raise Refused(
+            f"the balance has just moved by {facts.reading.unexplained:+.2f} and no deal explains it yet: try again in"
+            " a moment, or settle it"
+        )
     try:
         check_guards(again)
-    except UnsupportedAccount as problem:
-        raise Refused(str(problem)) from problem
+    except (UnsupportedAccount, ValueError) as problem:
+        raise Refused(f"the profile's guards cannot be taken over: {problem}") from problem
     again.begin_again(facts, keep=action.baseline == "keep")
     breached = again.breaches(facts)
     if breached:
