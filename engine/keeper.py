@@ -4,6 +4,7 @@ In: a function that gives the value as it is now. Out: what is durable, for whoe
 find again. A failed journal is told by the journal itself; the guards go on from memory.
 """
 
+import asyncio
 import logging
 from collections.abc import Callable
 from typing import Generic, TypeVar
@@ -26,6 +27,7 @@ class Keeper(Generic[Shown]):
         self._dirty = False
         self._writing = False
         self._generation = 0
+        self._write_task: asyncio.Task[None] | None = None
         self.durable: Shown = capture()[1]
 
     def changed(self) -> None:
@@ -33,7 +35,7 @@ class Keeper(Generic[Shown]):
         self._dirty = True
         if not self._writing:
             self._writing = True
-            self._spawn(self._write())
+            self._write_task = self._spawn(self._write())
 
     def begin_again(self, key: str) -> None:
         """What is durable now is what was recorded under another key, by an event."""
@@ -51,11 +53,20 @@ class Keeper(Generic[Shown]):
                     await self._recorder.journal.set_value(self._recorder.account, self.key, text)
                 except JournalError as error:
                     _log.error("what the guards remember is not durable: %s", error)
+                    self._dirty = True
                     return
                 if generation == self._generation:
                     self.durable = shown
         finally:
             self._writing = False
+
+    async def kept(self) -> None:
+        """Wait until what has changed so far is durable. Raises JournalError when it cannot be."""
+        if self._write_task is not None:
+            await asyncio.wait({self._write_task})
+        failure = self._recorder.journal.failure
+        if self._dirty and failure is not None:
+            raise failure.copy()
 
     async def finished(self) -> None:
         """Keep what has changed since the last write, at the engine's end."""

@@ -33,6 +33,7 @@ async def reset(engine: AccountEngine, action: Reset, reason: str, who: dict[str
             " a moment, or settle it"
         )
     try:
+        again = engine.risk.copy(rules_of(engine.settings.drawdown, engine.settings.guards))
         check_guards(again)
     except (UnsupportedAccount, ValueError) as problem:
         raise Refused(f"the profile's guards cannot be taken over: {problem}") from problem
@@ -102,9 +103,14 @@ async def set_bases(engine: AccountEngine, action: SetBases, reason: str, who: d
             f"that would lower the floor of {', '.join(lower)} while positions are open or a guard is locked:"
             " possible once the account is flat and was reset"
         )
+    breached = tried.breaches(facts)
+    if breached and not engine.risk.breaches(facts):
+        raise Refused(f"that would close everything at once: {'; '.join(breached)}")
     await engine.recorder.record(EventType.BASES_SET, **said, floors=after, reason=reason, **who)
     engine.risk.with_bases(Bases(**said))
     engine.keeper.changed()
+    # What is answered for is what a restart finds again.
+    await engine.keeper.kept()
     return "; ".join([*(f"{name} floor {floor:.2f}" for name, floor in after.items()), "kept"])
 
 
