@@ -7,6 +7,8 @@ holds meanwhile: every tightening at once, of every loosening the old table.
 from collections.abc import Mapping
 from typing import Any
 
+from engine.guards.presets import preset_rules
+
 Table = Mapping[str, Any]
 
 _SMALLER_IS_STRICTER = (
@@ -31,14 +33,16 @@ def rules_in_force(in_force: Table, wanted: Table) -> tuple[dict[str, Any], list
     """The rules that hold while nothing may be loosened, and what `wanted` would loosen. Both as dumped settings."""
     result: dict[str, Any] = {}
     said: list[str] = []
+    dropped = [name for name in in_force.get("presets") or () if name not in (wanted.get("presets") or ())]
     for key in dict.fromkeys((*in_force, *wanted)):
         old, new = in_force.get(key), wanted.get(key)
         if key == "presets":
-            dropped = [name for name in old or () if name not in (new or ())]
             said += [f"preset {name} is left out" for name in dropped]
             result[key] = [*(new or ()), *dropped]
         elif key == "loss":
-            result[key], looser = _losses(old or (), new or ())
+            # A rule that takes the place of a preset's is not in force beside it: names must differ.
+            taken = _names_of(dropped)
+            result[key], looser = _losses(old or (), [rule for rule in new or () if rule["name"] not in taken])
             said += looser
         elif isinstance(old, Mapping) or isinstance(new, Mapping) or old is None:
             looser = _table_looser(key, old, new)
@@ -53,13 +57,19 @@ def rules_in_force(in_force: Table, wanted: Table) -> tuple[dict[str, Any], list
 
 def _losses(old: Any, new: Any) -> tuple[list[Any], list[str]]:
     said: list[str] = []
-    kept = {rule["name"]: rule for rule in new}
+    # Two new rules of one name stay two, so that the guards' builder refuses them.
+    kept = list(new)
     for rule in old:
-        looser = _table_looser(rule["name"], rule, kept.get(rule["name"]))
+        place = next((at for at, other in enumerate(kept) if other["name"] == rule["name"]), len(kept))
+        looser = _table_looser(rule["name"], rule, kept[place] if place < len(kept) else None)
         if looser:
             said += looser
-            kept[rule["name"]] = rule
-    return list(kept.values()), said
+            kept[place : place + 1] = [rule]
+    return kept, said
+
+
+def _names_of(presets: list[Any]) -> set[str]:
+    return {rule.name for preset in presets for rule in preset_rules(preset, 1.0)}
 
 
 def _table_looser(name: str, old: Table | None, new: Table | None) -> list[str]:
