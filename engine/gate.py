@@ -84,7 +84,16 @@ class EntryGate:
         facts = cycle.facts_now()
         if facts is None:
             return "the guards have not been asked yet"
-        return cycle.risk.board.refusal(facts, entry)
+        return self.clock_refusal() or cycle.risk.board.refusal(facts, entry)
+
+    def clock_refusal(self) -> str | None:
+        """Why nothing may be opened while the broker's clock is not known; None when it is, or no guard needs it."""
+        market = self._cycle().books.market
+        needing = [] if market.known else self._cycle().risk.board.by_brokers_clock()
+        if not needing:
+            return None
+        why = f": {market.doubt}" if market.doubt else ""
+        return f"the broker's clock is not known yet, and {', '.join(needing)} needs it{why}"
 
     def approval_refusal(self, signal: Signal) -> str | None:
         """Why approving a signal now would lead to nothing, by all that is known of it and its price; else None."""

@@ -42,6 +42,9 @@ def guard_notices(engine: AccountEngine) -> list[str]:
             notices.append(f"LOCKED by {name} {lock_words(standing.lock)}: {plain(standing.lock.reason)}")
         elif standing.verdict is Verdict.BLOCK and standing.finding is not None:
             notices.append(f"ENTRIES BLOCKED by {name}: {plain(standing.finding.said)}")
+    clock = engine.gate.clock_refusal()
+    if clock is not None:
+        notices.append(f"BROKER'S CLOCK NOT KNOWN: {plain(clock)}; entries are blocked")
     unexplained = engine.books.refusal()
     if unexplained is not None:
         notices.append(f"UNEXPLAINED BALANCE: {unexplained}; entries are blocked")

@@ -255,6 +255,11 @@ class Guard(ABC, Generic[Memory]):
         """Go on after an operator has lifted its lock: what led to the lock is forgotten where it would lock again."""
         return memory
 
+    @property
+    def by_brokers_clock(self) -> bool:
+        """Whether the broker's clock decides: while that is not known, nothing may be opened."""
+        return False
+
     def next_reset(self, moment: Moment) -> datetime | None:
         """When its day ends, UTC; None when it has no day."""
         return None

@@ -152,6 +152,10 @@ class Board:
         """The first guard that says FLATTEN."""
         return next((name for name, standing in self.standings.items() if standing.verdict is Verdict.FLATTEN), None)
 
+    def by_brokers_clock(self) -> list[str]:
+        """The guards that go by the broker's clock."""
+        return [name for name, guard in self.guards.items() if guard.by_brokers_clock]
+
     def closing(self) -> str | None:
         """Why what is open is to be closed without halting, as before a weekend; None when it is not."""
         for standing in self.standings.values():

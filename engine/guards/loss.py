@@ -17,7 +17,7 @@ from engine.guards.base import Bases, Drill, Facts, Finding, Guard, Moment, Unit
 from engine.guards.days import day_key, next_reset, starts_between
 from engine.guards.drawdown import flow_effect
 from engine.guards.rehearsal import facts as rehearsed
-from engine.guards.settings import LossRule
+from engine.guards.settings import BROKER, LossRule
 from engine.guards.stored import Stored
 from engine.readings import AccountReading, Validity
 
@@ -190,8 +190,16 @@ class LossLimit(Guard[LossMemory]):
 
     def next_reset(self, moment: Moment) -> datetime | None:
         """When its day ends, UTC; None for a limit that has no day."""
-        has_day = self.rule.basis not in ("initial", "highest equity") or self.rule.lock == "reset"
-        return next_reset(self.rule.reset, moment) if has_day else None
+        return next_reset(self.rule.reset, moment) if self._has_day else None
+
+    @property
+    def by_brokers_clock(self) -> bool:
+        """Whether its day ends by the broker's clock."""
+        return self._has_day and self.rule.reset.zone == BROKER
+
+    @property
+    def _has_day(self) -> bool:
+        return self.rule.basis not in ("initial", "highest equity") or self.rule.lock == "reset"
 
     def _basis(self, memory: LossMemory) -> float:
         match self.rule.basis:

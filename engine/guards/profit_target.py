@@ -15,7 +15,7 @@ from engine.guards.base import Bases, Drill, Facts, Finding, Guard, Moment, Unit
 from engine.guards.days import next_reset
 from engine.guards.findings import share
 from engine.guards.loss import LossLimit, LossMemory
-from engine.guards.settings import LossRule, ProfitTargetRule
+from engine.guards.settings import BROKER, LossRule, ProfitTargetRule
 from engine.readings import AccountReading
 
 
@@ -88,8 +88,16 @@ class ProfitTargetGuard(Guard[LossMemory]):
 
     def next_reset(self, moment: Moment) -> datetime | None:
         """When its day ends; None when it neither has a day nor is locked until the next."""
-        has_day = self._rule.basis != "initial" or self.locks == "reset"
-        return next_reset(self._rule.reset, moment) if has_day else None
+        return next_reset(self._rule.reset, moment) if self._has_day else None
+
+    @property
+    def by_brokers_clock(self) -> bool:
+        """Whether its day ends by the broker's clock."""
+        return self._has_day and self._rule.reset.zone == BROKER
+
+    @property
+    def _has_day(self) -> bool:
+        return self._rule.basis != "initial" or self.locks == "reset"
 
     def drill(self) -> Drill[LossMemory]:
         """At the basis, then at the target."""

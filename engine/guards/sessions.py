@@ -58,6 +58,11 @@ class SessionsGuard(StatelessGuard):
         _, finding = self.judge(memory, facts)
         return finding.said if finding.breached else None
 
+    @property
+    def by_brokers_clock(self) -> bool:
+        """Whether its times are the broker's."""
+        return self._rule.zone == BROKER
+
     def drill(self) -> Drill[Nothing]:
         """A moment of a made-up week at which entries are allowed, then one at which they are not."""
         walls = self._changes()

@@ -14,7 +14,7 @@ from engine.guards.base import Action, Drill, Entry, Facts, Finding, Guard, Mome
 from engine.guards.days import day_key, next_reset
 from engine.guards.findings import Unknown, not_known, share
 from engine.guards.holdings import held
-from engine.guards.settings import TradesADayRule
+from engine.guards.settings import BROKER, TradesADayRule
 from engine.guards.stored import Stored
 
 
@@ -94,6 +94,11 @@ class TradesADayGuard(Guard[DayOfTrades]):
     def next_reset(self, moment: Moment) -> datetime:
         """When the day ends."""
         return next_reset(self._reset, moment)
+
+    @property
+    def by_brokers_clock(self) -> bool:
+        """Whether the day ends by the broker's clock."""
+        return self._reset.zone == BROKER
 
     def drill(self) -> Drill[DayOfTrades]:
         """No trade, then as many as may be."""
