@@ -63,6 +63,8 @@ class EntryGate:
             return f"the drawdown guard failed: {self._cycle().guard_error}"
         if self._cycle().guard.state.verdict in (Verdict.BLOCK, Verdict.FLATTEN):
             return f"the drawdown guard says {self._cycle().guard.state.verdict}"
+        if self._cycle().risk.wants_bases:
+            return "this live account is new here: what its guards measure from must be said first (quarterdeck bases)"
         unexplained = self._cycle().books.refusal()
         if unexplained is not None:
             return unexplained
