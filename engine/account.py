@@ -261,7 +261,9 @@ class AccountEngine:
         stored = remembered(state, values)
         halted = state.mode in (EngineMode.FLATTENING, EngineMode.HALTED)
         try:
-            at_stake = halted or bool(await self.broker.positions())
+            at_stake = bool(
+                halted or self.book.unresolved() or await self.broker.positions() or await self.broker.orders()
+            )
         except BrokerError:
             at_stake = True
         self.risk = guards_of(self.settings, stored, equity=self.account.equity, live=self.is_live, at_stake=at_stake)
