@@ -7,11 +7,12 @@ started, never awaited. What a guard says is decided elsewhere; here it only hap
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
 from engine.approvals import Refused
 from engine.events import Draft, EventType
 from engine.guards.base import Verdict
-from engine.guards.board import Change, ChangeKind, Standing, lock_words
+from engine.guards.board import VERDICT_KINDS, Change, ChangeKind, Standing, lock_words
 from engine.guards.drawdown import DrawdownCapExceededError, DrawdownGuard, DrawdownState
 from engine.readings import AccountReading
 from engine.recorder import Recorder, Spawn
@@ -20,6 +21,9 @@ from engine.risk import DRAWDOWN, Risk, Trip
 _log = logging.getLogger(__name__)
 _CLOSE_AGAIN_SECONDS = 30.0
 """How long a close that could not begin, or left something, is waited with before the next."""
+_BETTER_SECONDS = 5.0
+"""What grows worse is told at once; that it is better, when so long nothing was told: equity flickers at a level."""
+_FAILED_RANK = Verdict.BLOCK.rank + 0.5
 _KINDS = {
     ChangeKind.WARNED: EventType.GUARD_WARN,
     ChangeKind.BLOCKED: EventType.GUARD_BLOCK,
@@ -29,6 +33,15 @@ _KINDS = {
     ChangeKind.LOCKED: EventType.GUARD_LOCKED,
     ChangeKind.LIFTED: EventType.GUARD_LIFTED,
 }
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What was last told of a guard, and when (monotonic seconds)."""
+
+    rank: float
+    failure: str
+    at: float
 
 
 class Guarding:
@@ -61,22 +74,22 @@ class Guarding:
         self._closing: asyncio.Task[None] | None = None
         self._close_due = 0.0
         self._error: str | None = None
+        self._told: dict[str, _Told] = {}
+        self._held: set[str] = set()
+        """Guards of which something is still to be told."""
 
     def act(
         self, reading: AccountReading, before: DrawdownState, after: DrawdownState, changes: list[Change], *, held: bool
     ) -> None:
         """Carry out what a reading led to. `held`: whether anything is open."""
-        if after.verdict is not Verdict.FLATTEN and after.verdict is not before.verdict:
-            kind = {Verdict.WARN: EventType.GUARD_WARN, Verdict.BLOCK: EventType.GUARD_BLOCK}
-            self._recorder.urgent_soon(
-                kind.get(after.verdict, EventType.GUARD_CLEARED),
-                guard=DRAWDOWN,
-                verdict=after.verdict,
-                **drawdown_numbers(after),
-            )
+        if after.verdict is not before.verdict or DRAWDOWN in self._held:
+            self._tell_drawdown(after)
         for change in changes:
-            if change.kind is not ChangeKind.TRIPPED or self._stands_down():
-                self._tell(change)
+            self._tell(change)
+        for name in self._held & self._risk.board.guards.keys():
+            standing = self._risk.board.standings[name]
+            kind = ChangeKind.FAILED if standing.failure else VERDICT_KINDS[standing.verdict]
+            self._tell(Change(name, kind, standing))
         if not self._stands_down():
             self._enforce(reading, after)
         self._close(self._risk.board.closing() if held else None)
@@ -130,7 +143,36 @@ class Guarding:
         closed = await self._flatten(reason, cause)
         _log.warning("%s; %s positions closed", reason, closed)
 
+    def _tell_drawdown(self, state: DrawdownState) -> None:
+        # A trip is told with the flatten that it causes.
+        if self._is_news(DRAWDOWN, state.verdict.rank) and state.verdict is not Verdict.FLATTEN:
+            kind = {Verdict.WARN: EventType.GUARD_WARN, Verdict.BLOCK: EventType.GUARD_BLOCK}
+            self._recorder.urgent_soon(
+                kind.get(state.verdict, EventType.GUARD_CLEARED),
+                guard=DRAWDOWN,
+                verdict=state.verdict,
+                **drawdown_numbers(state),
+            )
+
+    def _is_news(self, name: str, rank: float, failure: str = "") -> bool:
+        """Whether it is to be told now; what is not is held until it may be, or is no news any longer."""
+        now, told = self._recorder.clock.monotonic(), self._told.get(name)
+        self._held.discard(name)
+        if told is not None and (told.rank, told.failure) == (rank, failure):
+            return False
+        if told is not None and rank <= told.rank and now - told.at < _BETTER_SECONDS:
+            self._held.add(name)
+            return False
+        self._told[name] = _Told(rank, failure, now)
+        return True
+
     def _tell(self, change: Change) -> None:
+        if change.kind not in (ChangeKind.LOCKED, ChangeKind.LIFTED):
+            rank = _FAILED_RANK if change.standing.failure else change.standing.verdict.rank
+            is_news = self._is_news(change.guard, rank, change.standing.failure)
+            # A trip is told with the flatten that it causes, unless that is under way or over.
+            if not is_news or (change.kind is ChangeKind.TRIPPED and not self._stands_down()):
+                return
         self._recorder.urgent_soon(
             _KINDS[change.kind],
             guard=change.guard,

@@ -66,7 +66,7 @@ class Change:
     standing: Standing
 
 
-_KINDS = {
+VERDICT_KINDS = {
     Verdict.CLEAR: ChangeKind.CLEARED,
     Verdict.WARN: ChangeKind.WARNED,
     Verdict.BLOCK: ChangeKind.BLOCKED,
@@ -245,7 +245,7 @@ def _changes(name: str, before: Standing, after: Standing) -> Iterable[Change]:
             yield Change(name, ChangeKind.FAILED, after)
         return
     if after.verdict is not before.verdict or before.failure:
-        yield Change(name, _KINDS[after.verdict], after)
+        yield Change(name, VERDICT_KINDS[after.verdict], after)
     if after.lock is not None and before.lock != after.lock:
         yield Change(name, ChangeKind.LOCKED, after)
     elif after.lock is None and before.lock is not None:
