@@ -169,10 +169,15 @@ class GuardCycle:
             state = self.guard.state
         else:
             self.guard_error = None
-        self.guarding.failed(self.guard_error)
         changes: list[Change] = []
         if self.reading.validity is Validity.VALID:
-            changes = self._valid()
+            try:
+                changes = self._valid()
+            except Exception as error:
+                # Whatever goes wrong beside it, the drawdown guard closes at its limit; entries are blocked.
+                _log.exception("a valid reading could not be taken up")
+                self.guard_error = self.guard_error or f"{type(error).__name__}: {error}"
+        self.guarding.failed(self.guard_error)
         self.watch_blindness()
         self.guarding.act(self.reading, before, state, changes, held=self._something_is_open())
         self.completed_at = self._clock.monotonic()
