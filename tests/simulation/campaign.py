@@ -212,17 +212,20 @@ class Campaign:
             self._problem(f"{id_of(magic)} on {request['symbol']} {what} {age:.1f} s after an answer that says nothing")
 
     def note(self, event: Event) -> None:
-        """Follow the journal: everything that happens, and whose outcome is not in doubt any more."""
+        """Follow the journal: everything that happens."""
         self._trace.update(
             f"{event.event_type} {json.dumps(dict(event.metadata), sort_keys=True, default=str)}".encode()
         )
+
+    def committed(self, event: Event) -> None:
+        """Take what the engine knows or says in the moment it is durable: it may be killed before it is delivered.
+
+        What is read before "flat" is delivered was not known when it was said.
+        """
         if event.event_type in (EventType.TRADE_EXECUTED, EventType.ORDER_PLACED):
             symbol = event.metadata["symbol"]
             if self._doubt.get(symbol, (0,))[0] == magic_of(event.metadata["signal"]):
                 del self._doubt[symbol]
-
-    def committed(self, event: Event) -> None:
-        """Judge "flat" in the moment it is said: what is read before the event is delivered was not known by then."""
         if event.event_type is EventType.FLATTEN_FINISHED:
             self.verdict.flats += 1
             self._was_looked_at_twice()

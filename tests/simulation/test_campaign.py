@@ -42,6 +42,7 @@ FAILED_ONCE = {
     683: "a close that waited for an older position of others was not DEFERRED",
     2677: "what was read between the commit of flat and its delivery was held against it",
     4925: "a position that came into the list late was left without its stop",
+    14394: "an order that was found in the last commit before a kill was held to be in doubt still",
 }
 """Seeds beyond the five hundred that found something, with what they found."""
 
