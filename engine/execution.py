@@ -22,7 +22,7 @@ from engine.orders import drift_points, entry_price, intent_of, opening_request
 from engine.outcomes import Outcome, of_error, of_retcode
 from engine.protection import Protector
 from engine.recorder import Recorder
-from engine.signals import EntryType, Intent, Signal, SignalState
+from engine.signals import TRANSITIONS, EntryType, Intent, Signal, SignalState
 from engine.specs import SpecBook
 from engine.underway import Underway
 
@@ -218,6 +218,7 @@ class Executor:
     ) -> Signal:
         """Take up what the order's deals say: the stop is read back first, then the fill is recorded.
 
+        A position that the terminal does not list has its stop not read back: the outcome is not known until it does.
         `prepared` is known right after a send; an order found later has no quote to measure its slippage by.
         """
         intent = intent_in(signal)
@@ -227,8 +228,12 @@ class Executor:
         approved = signal.approved_at or intent.sent_at
         spec = self._specs.known(signal.symbol)
         # Before the record: neither a slow journal nor a crash in between may leave a position without its stop.
-        for identifier in dict.fromkeys(deal.position_id for deal in deals):
-            await self._protector.protect(identifier, intent)
+        positions = dict.fromkeys(deal.position_id for deal in deals)
+        if not all([await self._protector.protect(identifier, intent) for identifier in positions]):
+            if SignalState.UNKNOWN not in TRANSITIONS[signal.state]:
+                return signal
+            said = f"order {order} was filled, but its position is not listed: its stop cannot be read back"
+            return await self._unknown(signal, said)
         wanted = intent.price
         if intent.type is EntryType.MARKET:
             wanted = entry_price(intent.side, prepared.tick) if prepared is not None else 0.0

@@ -1,8 +1,8 @@
 """A position's stop loss after a fill: read back, set at once if it is missing or different, the position closed if it
 cannot be set.
 
-In: a position's identifier and the stop it must have. Out: events; it returns once the position has its stop or is
-gone. It never waits for the journal.
+In: a position's identifier and the stop it must have. Out: events; whether the position has its stop or is gone, False
+while the terminal does not list it. It never waits for the journal.
 """
 
 import asyncio
@@ -21,8 +21,6 @@ from engine.specs import SpecBook
 STOP_SECONDS = 5.0
 """How long a position may be without the stop it must have before it is closed."""
 _POLL_SECONDS = 0.05
-_UNSEEN_PAUSE_SECONDS = 0.5
-"""Between two looks for a position that is late in the list."""
 _LONGEST_PAUSE_SECONDS = 5.0
 """Between two tries to protect a position that the broker lets neither be protected nor closed."""
 
@@ -36,33 +34,40 @@ class Protector:
         self._recorder = recorder
         self._clock = recorder.clock
         self._deviation = deviation_points
+        self._unlisted: set[int] = set()
 
-    async def protect(self, identifier: int, intent: Intent) -> None:
-        """Return once the position has the intent's stop, or is gone, or was not opened by it.
+    async def protect(self, identifier: int, intent: Intent) -> bool:
+        """Return True once the position has the intent's stop, or is gone, or was not opened by it.
 
-        Nothing is to be seen to when the intent has no stop, or when, on a netting account, it has met an opposite
-        position that is still the other way round.
+        False when the terminal has not listed it for the time that it may be without its stop, and no deals say that it
+        is closed: to be asked again, and then looked at once. Nothing is to be seen to when the intent has no stop, or
+        when, on a netting account, it has met an opposite position that is still the other way round.
         """
         symbol, sl, tp = intent.symbol, intent.sl, intent.tp
         if not sl:
-            return
+            return True
         deadline = self._clock.monotonic() + STOP_SECONDS
-        pause, closes, said, alarmed = _POLL_SECONDS, 0, "", False
+        pause, closes, said = _POLL_SECONDS, 0, ""
         while True:
             position = await self._position(identifier)
             late = self._clock.monotonic() >= deadline
             if position is None:
                 # A fill may be seen in the deals long before the position list has it: only they say that it is gone.
                 if await self._is_closed(identifier):
-                    return
-                if late and not alarmed:
-                    alarmed = True
+                    self._unlisted.discard(identifier)
+                    return True
+                if identifier in self._unlisted:
+                    return False
+                if late:
+                    self._unlisted.add(identifier)
                     unseen = "it is not listed, and its deals do not say that it is closed"
                     self._recorder.urgent_soon(EventType.STOP_MISSING, position=identifier, symbol=symbol, said=unseen)
-                await asyncio.sleep(_UNSEEN_PAUSE_SECONDS if late else _POLL_SECONDS)
+                    return False
+                await asyncio.sleep(_POLL_SECONDS)
                 continue
+            self._unlisted.discard(identifier)
             if position.side is not intent.side or abs(position.sl - sl) < 1e-9:
-                return
+                return True
             if not said:
                 self._recorder.urgent_soon(
                     EventType.STOP_MISSING, position=identifier, symbol=symbol, sl=position.sl, right=sl

@@ -163,10 +163,10 @@ class Reconciler:
         """What a standing order has opened so far has its stop read back now, not when the rest is filled."""
         if evidence.volume <= self._seen_filled.get(signal.id, 0.0) + 1e-9:
             return
-        self._seen_filled[signal.id] = evidence.volume
         intent = intent_in(signal)
-        for identifier in dict.fromkeys(deal.position_id for deal in evidence.deals):
-            await self._protector.protect(identifier, intent)
+        positions = dict.fromkeys(deal.position_id for deal in evidence.deals)
+        if all([await self._protector.protect(identifier, intent) for identifier in positions]):
+            self._seen_filled[signal.id] = evidence.volume
 
     async def _end_overdue(self, signal: Signal) -> None:
         """End an order at its time: the broker may do it too, where the symbol lets it."""
@@ -269,9 +269,9 @@ class Reconciler:
             return False
         if evidence.volume > finished.filled + 1e-9:
             if finished.state in (SignalState.FAILED, SignalState.PARTIAL):
-                await self._executor.filled(finished, evidence.order, evidence.deals)
-            else:
-                self._recorder.urgent_soon(
-                    EventType.DEAL_UNEXPLAINED, signal=signal_id, magic=str(magic), volume=evidence.volume
-                )
+                taken = await self._executor.filled(finished, evidence.order, evidence.deals)
+                return taken.version > finished.version
+            self._recorder.urgent_soon(
+                EventType.DEAL_UNEXPLAINED, signal=signal_id, magic=str(magic), volume=evidence.volume
+            )
         return True

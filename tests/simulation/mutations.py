@@ -107,8 +107,8 @@ def old_openings_are_sent() -> Iterator[None]:
 def stop_is_not_read_back() -> Iterator[None]:
     """After a fill nobody looks whether the position has its stop."""
 
-    async def protect(self: Any, *about: Any) -> None:
-        return None
+    async def protect(self: Any, *about: Any) -> bool:
+        return True
 
     with patch.object(Protector, "protect", protect):
         yield

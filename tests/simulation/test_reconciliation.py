@@ -135,7 +135,10 @@ def test_an_order_said_to_be_refused_but_executed_is_found_by_its_deal(tmp_path:
     run_virtual(run())
 
 
-def test_an_order_settled_as_absent_that_is_executed_after_all_is_found_and_protected(tmp_path: Path) -> None:
+@pytest.mark.parametrize("unlisted_for", [0.0, 20.0])
+def test_an_order_settled_as_absent_that_is_executed_after_all_is_found_and_protected(
+    tmp_path: Path, unlisted_for: float
+) -> None:
     held: list[dict[str, Any]] = []
 
     def hold(honest: Any, request: dict[str, Any]) -> Any:
@@ -156,9 +159,11 @@ def test_an_order_settled_as_absent_that_is_executed_after_all_is_found_and_prot
             await made.until(lambda: made.engine.book.unresolved()[0].presumed_absent, 200.0)
             now = made.engine.book.get(signal.id)
             assert (await made.command(wire.Reject(signal=now.id, version=now.version), "asked them")).accepted
-            quote = made.engine.cycle.quotes["EURUSD"].tick
+            if unlisted_for:
+                fault(made.terminal, kind="unsynchronised", seconds=unlisted_for)
             Other(made.terminal, magic=signal.magic).deal(volume=0.5, comment=signal.comment)
-            assert quote
+            await asyncio.sleep(unlisted_for)
+            assert not unlisted_for or not await made.events("trade_executed")
             [executed] = await told(made, 1, "trade_executed")
             assert executed["signal"] == signal.id
             [position] = Other(made.terminal).positions()

@@ -1,14 +1,19 @@
 """The engine on a paper terminal whose plan goes wrong; what happened is read from the broker's ledger."""
 
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from engine.events import EventType
 from engine.paper.books import Books
 from engine.paper.faultplan import read_fault
 from engine.paper.terminal import PaperTerminal, TerminalConfig
+from engine.signals import SignalState
 from engine.state import EngineMode
 from tests.simulation.other import Other
+from tests.simulation.test_execution import drop_stop
 from tests.simulation.virtual import run_virtual
 from tests.simulation.world import world
 
@@ -89,22 +94,46 @@ def test_flat_is_not_said_while_an_order_of_others_that_stood_has_not_come(tmp_p
     run_virtual(run())
 
 
-def test_a_stop_that_was_dropped_is_set_also_when_the_position_comes_late(tmp_path: Path) -> None:
+@pytest.mark.parametrize("restarts", [False, True])
+def test_a_position_that_comes_late_has_its_stop_read_back_then(tmp_path: Path, restarts: bool) -> None:
     async def run() -> None:
         terminal = PaperTerminal.open(TerminalConfig(seed=3))
-        async with world(tmp_path, terminal=terminal) as made:
-            fault(terminal, kind="drop_stops", seconds=5.0)
-            number = fault(terminal, kind="unsynchronised")
-            proposal = made.buy()
-            signal = await made.engine.proposals.take(proposal)
+        dropped = {"order_send": drop_stop}
+        number = fault(terminal, kind="unsynchronised")
+        async with AsyncExitStack() as stack:
+            made = await stack.enter_async_context(world(tmp_path, terminal=terminal, faults=dropped))
+            signal = await made.engine.proposals.take(made.buy())
             assert (await made.approve(signal)).accepted
             await made.until(lambda: made.engine.clock.monotonic() > 20.0)
-            [position] = held(terminal).positions.values()
-            assert position.sl == 0.0
-            terminal.faults.end(number)
-            await made.until(lambda: [one.sl for one in held(terminal).positions.values()] == [proposal.sl], 5.0)
-            [alarm, *_] = await made.events(EventType.STOP_MISSING)
+            assert made.engine.book.get(signal.id).state is SignalState.UNKNOWN
+            assert len(await made.events(EventType.TRADE_UNKNOWN)) == 1
+            [alarm] = await made.events(EventType.STOP_MISSING)
             assert "not listed" in alarm["said"]
+            if restarts:
+                await stack.aclose()
+                made = await stack.enter_async_context(world(tmp_path, terminal=terminal, faults=dropped, seed=2))
+            assert [position.sl for position in held(terminal).positions.values()] == [0.0]
+            terminal.faults.end(number)
+            await made.until(lambda: not made.engine.book.all(), 5.0)
+            assert [position.sl for position in held(terminal).positions.values()] == [signal.sl]
+            executed = await made.events(EventType.TRADE_EXECUTED)
+            assert [event["signal"] for event in executed] == [signal.id]
+        terminal.shutdown()
+
+    run_virtual(run())
+
+
+def test_a_position_that_never_came_and_was_closed_leaves_nothing_in_doubt(tmp_path: Path) -> None:
+    async def run() -> None:
+        terminal = PaperTerminal.open(TerminalConfig(seed=3))
+        fault(terminal, kind="unsynchronised")
+        async with world(tmp_path, terminal=terminal) as made:
+            signal = await made.engine.proposals.take(made.buy())
+            assert (await made.approve(signal)).accepted
+            await made.until(lambda: made.engine.clock.monotonic() > 20.0)
+            (position,) = held(terminal).positions.values()
+            Other(terminal, magic=7).close(position)
+            await made.until(lambda: not made.engine.book.all(), 5.0)
         terminal.shutdown()
 
     run_virtual(run())
