@@ -89,7 +89,8 @@ class Mt5Broker:
 
     async def sweep(self, symbols: Sequence[str]) -> Sweep:
         """Read account, terminal, positions, orders and ticks in one round trip; what failed is in `errors`."""
-        calls = [Call("account_info"), Call("terminal_info"), Call("positions_get"), Call("orders_get")]
+        # The orders first: one that is filled between the two calls is in both answers, not in neither.
+        calls = [Call("account_info"), Call("terminal_info"), Call("orders_get"), Call("positions_get")]
         calls += [Call("symbol_info_tick", (name,)) for name in symbols]
         results = await self._gateways.call(Lane.READS, calls, deadline=self._settings.read_seconds)
         errors: list[BrokerError] = []
@@ -106,8 +107,8 @@ class Mt5Broker:
         return Sweep(
             account=part(0, lambda value, function: parse(Account, value, function)),
             terminal=part(1, lambda value, function: parse(Terminal, value, function)),
-            positions=part(2, lambda value, function: parse_rows(Position, value, function)),
-            orders=part(3, lambda value, function: parse_rows(Order, value, function)),
+            positions=part(3, lambda value, function: parse_rows(Position, value, function)),
+            orders=part(2, lambda value, function: parse_rows(Order, value, function)),
             ticks={tick.symbol: tick for tick in ticks if tick is not None},
             errors=tuple(errors),
         )
