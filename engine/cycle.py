@@ -132,6 +132,7 @@ class GuardCycle:
         """What the guards were last asked about."""
         self._blind_level = 0
         self.guard_error: str | None = None
+        self._books_error: str | None = None
         self.heartbeat: HeartbeatMetrics | None = None
         self.heartbeat_at: float | None = None
         self.completed_at: float | None = None
@@ -161,6 +162,7 @@ class GuardCycle:
         """One whole cycle. A cycle completes with any verdict, and with a broker that does not answer."""
         started = self._clock.monotonic()
         before = self.guard.state
+        self._books_error = None
         try:
             state = await self.guard.check()
         except Exception as error:
@@ -168,7 +170,7 @@ class GuardCycle:
             self.guard_error = f"{type(error).__name__}: {error}"
             state = self.guard.state
         else:
-            self.guard_error = None
+            self.guard_error = self._books_error
         changes: list[Change] = []
         if self.reading.validity is Validity.VALID:
             try:
@@ -205,7 +207,12 @@ class GuardCycle:
         for change in self.books.market.see(self.quotes):
             self._tell_clock(change)
         if reading.validity is Validity.VALID:
-            reading = self.books.explained(reading)
+            try:
+                reading = self.books.explained(reading)
+            except Exception as error:
+                # The reading is judged as it is: the drawdown guard closes at its limit; entries are blocked.
+                _log.exception("the books failed")
+                self._books_error = f"the books: {type(error).__name__}: {error}"
         self.reading = reading
         return reading
 
