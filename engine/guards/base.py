@@ -256,6 +256,11 @@ class Guard(ABC, Generic[Memory]):
         return memory
 
     @property
+    def lasts(self) -> bool:
+        """Whether its memory is kept while a profile leaves it out: a firm measures on."""
+        return False
+
+    @property
     def by_brokers_clock(self) -> bool:
         """Whether the broker's clock decides: while that is not known, nothing may be opened."""
         return False

@@ -128,6 +128,8 @@ class Board:
         self.bases = bases
         self.guards = {guard.name: guard for guard in guards}
         kept = stored or {}
+        self._left_out = {name: dict(one) for name, one in kept.items() if name not in self.guards and _lasts(one)}
+        """What guards that are not there remember, where it lasts, and the cash flows since."""
         self.standings = {name: _loaded(guard, kept.get(name)) for name, guard in self.guards.items()}
 
     def step(self, facts: Facts) -> list[Change]:
@@ -192,6 +194,8 @@ class Board:
     def after_cash_flow(self, amount: float, equity: float) -> None:
         """Money came or went without a trade; `equity` is the one after it."""
         self._each(lambda guard, memory: guard.after_cash_flow(memory, amount, equity))
+        for one in self._left_out.values():
+            one["flows"] = [*one.get("flows", ()), [amount, equity]]
 
     def with_bases(self, bases: Bases) -> None:
         """Take over what the operator says."""
@@ -227,11 +231,13 @@ class Board:
 
     def to_json(self) -> dict[str, Any]:
         """What a restart must find again."""
-        return {
+        present = {
             name: {"memory": asdict(standing.memory), "lock": _lock_to_json(standing.lock)}
+            | ({"lasts": True} if self.guards[name].lasts else {})
             for name, standing in self.standings.items()
             if standing.memory is not None
         }
+        return {**self._left_out, **present}
 
 
 def lock_words(lock: Lock) -> str:
@@ -252,13 +258,19 @@ def _changes(name: str, before: Standing, after: Standing) -> Iterable[Change]:
         yield Change(name, ChangeKind.LIFTED, after)
 
 
+def _lasts(stored: Any) -> bool:
+    return isinstance(stored, Mapping) and stored.get("lasts") is True
+
+
 def _loaded(guard: Guard[Any], stored: Any) -> Standing:
     if stored is None:
         return Standing()
     try:
-        lock = stored["lock"]
+        lock, memory = stored["lock"], guard.load(stored["memory"])
+        for amount, equity in stored.get("flows", ()):
+            memory = guard.after_cash_flow(memory, amount, equity)
         return Standing(
-            memory=guard.load(stored["memory"]),
+            memory=memory,
             lock=None
             if lock is None
             else Lock(

@@ -193,6 +193,11 @@ class LossLimit(Guard[LossMemory]):
         return next_reset(self.rule.reset, moment) if self._has_day else None
 
     @property
+    def lasts(self) -> bool:
+        """Whether it is a firm's own rule."""
+        return not self.rule.begins_again
+
+    @property
     def by_brokers_clock(self) -> bool:
         """Whether its day ends by the broker's clock."""
         return self._has_day and self.rule.reset.zone == BROKER
