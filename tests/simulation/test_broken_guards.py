@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
+from engine.bookkeeping import Bookkeeper
 from engine.broker.mt5 import DealType
 from engine.control import messages as wire
+from engine.guards.holdings import held
 from engine.guards.loss import LossLimit
 from engine.paper.terminal import PaperTerminal, TerminalConfig
 from engine.readings import NO_READING
@@ -288,6 +290,96 @@ def test_a_new_live_account_pauses_and_stays_so_over_a_restart(tmp_path: Path) -
                 assert not (await made.command(wire.Resume())).accepted
                 await lose(made, 1.0)
                 await made.crash()
+        terminal.shutdown()
+
+    run_virtual(run())
+
+
+def test_an_order_that_fills_between_two_calls_of_one_look_is_counted(tmp_path: Path) -> None:
+    """What is held is read by two calls: an order that is filled between them must be in one of the answers."""
+
+    async def run() -> None:
+        faults: dict[str, Callable[..., Any]] = {}
+        rows: dict[str, Any] = {}
+
+        def keep(name: str) -> Callable[..., Any]:
+            def read(honest: Callable[..., Any]) -> Any:
+                rows[name] = honest()
+                return rows[name]
+
+            return read
+
+        class Filled:
+            def _asdict(self) -> dict[str, Any]:
+                number = rows["orders_get"][0]._asdict()["ticket"]
+                magic = rows["orders_get"][0]._asdict()["magic"]
+                return {**rows["positions_get"][0]._asdict(), "ticket": number, "identifier": number, "magic": magic}
+
+        faults |= {"orders_get": keep("orders_get"), "positions_get": keep("positions_get")}
+        async with world(tmp_path, settings=rules(), faults=faults) as made:
+            await made.bought(volume=0.1)
+            ask = made.engine.cycle.quotes["EURUSD"].tick.ask
+            proposal = made.buy(volume=0.1, type=EntryType.LIMIT, entry=round(ask - 0.002, 5), sl=round(ask - 0.01, 5))
+            await made.approve(await made.engine.proposals.take(proposal))
+            await made.until(lambda: made.engine.cycle.orders)
+            calls: list[str] = []
+
+            def at_the_fill(name: str, before: Any, after: Any) -> Callable[..., Any]:
+                def read(honest: Callable[..., Any]) -> Any:
+                    calls.append(name)
+                    return before if len(calls) == 1 else after
+
+                return read
+
+            faults["orders_get"] = at_the_fill("orders_get", rows["orders_get"], ())
+            faults["positions_get"] = at_the_fill("positions_get", (), (Filled(),))
+            sweep = await made.engine.broker.sweep(())
+            assert len(calls) == 2
+            facts = made.engine.cycle.facts
+            assert facts is not None
+            looked = replace(facts, reading=replace(facts.reading, positions=sweep.positions), orders=sweep.orders)
+            assert [holding.kind for holding in held(looked)] == ["position"]
+
+    run_virtual(run())
+
+
+def test_a_bug_in_the_books_does_not_keep_the_drawdown_guard_from_closing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def run() -> None:
+        async with world(tmp_path, settings=rules()) as made:
+            await made.bought(volume=0.1)
+
+            def broken(self: Any, reading: Any) -> Any:
+                raise OverflowError("no such time")
+
+            monkeypatch.setattr(Bookkeeper, "explained", broken)
+            await made.until(lambda: made.engine.cycle.guard_error is not None)
+            assert "OverflowError" in (made.engine.gate.account_refusal() or "")
+            made.terminal.cash(DealType.COMMISSION, -6_000.0, "made up")
+            await made.until(lambda: made.engine.modes.mode is EngineMode.HALTED)
+
+    run_virtual(run())
+
+
+def test_a_firms_rule_that_is_left_out_once_and_put_back_goes_on_from_what_it_measured(tmp_path: Path) -> None:
+    limit = {"name": "firm", "basis": "highest equity", "money": 4_000.0, "begins_again": False}
+
+    async def run() -> None:
+        terminal = PaperTerminal.open(TerminalConfig())
+        async with world(tmp_path, terminal=terminal, settings=rules(loss=[limit])) as made:
+            await made.until(lambda: guard(made, "firm").floor == 6_000.0)
+            await lose(made, 1_000.0)
+            await made.crash()
+        async with world(tmp_path, terminal=terminal, settings=rules()) as without:
+            await without.until(lambda: without.engine.cycle.facts is not None)
+            terminal.cash(DealType.BALANCE, -500.0, "paid out")
+            await without.until(lambda: without.engine.cycle.reading.equity == 8_500.0)
+            await without.until(lambda: without.engine.cycle.reading.unexplained == 0.0)
+            await without.crash()
+        async with world(tmp_path, terminal=terminal, settings=rules(loss=[limit])) as again:
+            await again.until(lambda: again.engine.cycle.facts is not None)
+            assert guard(again, "firm").floor == 5_500.0
         terminal.shutdown()
 
     run_virtual(run())
