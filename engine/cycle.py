@@ -172,6 +172,9 @@ class GuardCycle:
         else:
             self.guard_error = self._books_error
         changes: list[Change] = []
+        if self.guarding.enforce_drawdown(state):
+            # The flatten begins before the other guards are asked: they may take some milliseconds.
+            await asyncio.sleep(0)
         if self.reading.validity is Validity.VALID:
             try:
                 changes = self._valid()

@@ -90,8 +90,7 @@ class Guarding:
             standing = self._risk.board.standings[name]
             kind = ChangeKind.FAILED if standing.failure else VERDICT_KINDS[standing.verdict]
             self._tell(Change(name, kind, standing))
-        if not self._stands_down():
-            self._enforce(reading, after)
+        self.enforce(reading, after)
         self._close(self._risk.board.closing() if held else None)
 
     def failed(self, said: str | None) -> None:
@@ -102,18 +101,27 @@ class Guarding:
 
     def flatten_blind(self, said: str) -> None:
         """Close everything because the account has not been readable for too long: the profile says so."""
-        if self._stands_down() or (self._enforcing is not None and not self._enforcing.done()):
+        if self._is_enforced():
             return
         self._risk.trip = Trip("blindness", self._recorder.clock.utc(), self._risk.drawdown.equity, None, said)
         cause = self._recorder.draft(EventType.GUARD_TRIPPED, guard="blindness", said=said)
         self._enforcing = self._spawn(self._enforce_other(said, cause))
 
-    def _enforce(self, reading: AccountReading, drawdown: DrawdownState) -> None:
-        if self._enforcing is not None and not self._enforcing.done():
-            return
-        if drawdown.verdict is Verdict.FLATTEN:
-            self._tripped(DRAWDOWN, drawdown.equity, drawdown.floor, trip_reason(drawdown))
-            self._enforcing = self._spawn(self._enforce_drawdown())
+    def _is_enforced(self) -> bool:
+        """Whether the account is being, or has been, flattened."""
+        return self._stands_down() or (self._enforcing is not None and not self._enforcing.done())
+
+    def enforce_drawdown(self, drawdown: DrawdownState) -> bool:
+        """Begin to close everything when the drawdown says so, and say whether that was begun now."""
+        if drawdown.verdict is not Verdict.FLATTEN or self._is_enforced():
+            return False
+        self._tripped(DRAWDOWN, drawdown.equity, drawdown.floor, trip_reason(drawdown))
+        self._enforcing = self._spawn(self._enforce_drawdown())
+        return True
+
+    def enforce(self, reading: AccountReading, drawdown: DrawdownState) -> None:
+        """Begin to close everything when a guard says so, the drawdown guard first."""
+        if self.enforce_drawdown(drawdown) or self._is_enforced():
             return
         name = self._risk.board.tripped()
         if name is not None:
