@@ -51,7 +51,10 @@ class _Look:
 
 
 class Bookkeeper:
-    """Keeps the books of one account. `changed` is called when the guards' memory is another one."""
+    """Keeps the books of one account.
+
+    `changed` is called when the guards' memory is another one, with the drafts of what is to be recorded with it.
+    """
 
     def __init__(
         self,
@@ -60,7 +63,7 @@ class Bookkeeper:
         risk: Risk,
         market: MarketClock,
         *,
-        changed: Callable[[], None],
+        changed: Callable[..., None],
         spawn: Spawn,
     ) -> None:
         self._broker = broker
@@ -180,14 +183,17 @@ class Bookkeeper:
     def _apply(self, shifts: Sequence[cashflows.Shift]) -> None:
         for shift in shifts:
             self._risk.shift(shift.amount, shift.equity)
-            self._recorder.urgent_soon(
-                EventType.CASH_FLOW,
-                amount=shift.amount,
-                kind=shift.kind,
-                deal=shift.ticket,
-                reason=shift.why,
-                equity=shift.equity,
-                peak=self._risk.drawdown.peak,
+            # A flow that is counted and not recorded, or recorded and counted again, is what a kill must not leave.
+            self._changed(
+                self._recorder.draft(
+                    EventType.CASH_FLOW,
+                    amount=shift.amount,
+                    kind=shift.kind,
+                    deal=shift.ticket,
+                    reason=shift.why,
+                    equity=shift.equity,
+                    peak=self._risk.drawdown.peak,
+                )
             )
 
     def _keep(self, booking: cashflows.Booking, look: _Look) -> None:

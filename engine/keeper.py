@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
+from engine.events import Draft
 from engine.journal import JournalError
 from engine.recorder import Recorder, Spawn
 
@@ -25,14 +26,17 @@ class Keeper(Generic[Shown]):
         self.key = key
         self._capture = capture
         self._dirty = False
+        self._told: list[Draft] = []
+        """What is to be recorded in the very commit that keeps the memory it speaks of."""
         self._writing = False
         self._generation = 0
         self._write_task: asyncio.Task[None] | None = None
         self.durable: Shown = capture()[1]
 
-    def changed(self) -> None:
-        """The memory is another one: keep it."""
+    def changed(self, *told: Draft) -> None:
+        """The memory is another one: keep it, and record with it what changed it. Both are durable, or neither is."""
         self._dirty = True
+        self._told += told
         if not self._writing:
             self._writing = True
             self._write_task = self._spawn(self._write())
@@ -49,11 +53,13 @@ class Keeper(Generic[Shown]):
                 self._dirty = False
                 generation = self._generation
                 text, shown = self._capture()
+                told, self._told = self._told, []
                 try:
-                    await self._recorder.journal.set_value(self._recorder.account, self.key, text)
+                    await self._recorder.journal.set_value(self._recorder.account, self.key, text, *told)
                 except JournalError as error:
                     _log.error("what the guards remember is not durable: %s", error)
                     self._dirty = True
+                    await self._recorder.urgent(*told)
                     return
                 if generation == self._generation:
                     self.durable = shown

@@ -207,12 +207,16 @@ class Journal:
         if self._timer is None:
             self._timer = self._loop.call_later(EQUITY_SECONDS, self._keep_equity)
 
-    async def set_value(self, account: str, key: str, value: str) -> None:
-        """Keep a small value, durable on return; not chained. Raises JournalError."""
+    async def set_value(self, account: str, key: str, value: str, *drafts: Draft) -> None:
+        """Keep a small value, durable on return; not chained. `drafts` are written with it, or neither is.
+
+        Raises JournalError, and for the drafts what `append` does.
+        """
         for text in (account, key, value):
             text.encode()
+        prepared = [prepare(draft) for draft in drafts]
         self._check()
-        await self._submit(SetValue(account, key, value))
+        await self._submit(SetValue(account, key, value, prepared))
 
     async def get_values(self, account: str) -> dict[str, str]:
         """All values kept for the account."""

@@ -53,11 +53,12 @@ class Append:
 
 @dataclass(frozen=True, slots=True)
 class SetValue:
-    """A value to keep."""
+    """A value to keep, and events that must not be there without it, nor it without them."""
 
     account: str
     key: str
     value: str
+    drafts: Sequence[Prepared] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,7 @@ class KeepEquity:
 
 Request = Append | SetValue | KeepEquity
 Outcome = Sequence[Event] | Exception
-"""The events of an Append in order (none for the others), or why nothing of the request was written."""
+"""The events of a request in order, or why nothing of the request was written."""
 
 
 class Store:
@@ -203,12 +204,15 @@ class Store:
         if isinstance(request, Append):
             return self._append(request)
         if isinstance(request, SetValue):
+            outcome = self._append(Append(request.drafts)) if request.drafts else ()
+            if isinstance(outcome, Exception):
+                return outcome
             self._connection.execute(
                 "INSERT INTO journal_value VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET value = excluded.value",
                 (request.account, request.key, request.value),
             )
-        else:
-            equity.store(self._connection, request.readings)
+            return outcome
+        equity.store(self._connection, request.readings)
         return ()
 
     def _append(self, append: Append) -> Outcome:

@@ -1,5 +1,7 @@
 """Money that comes and goes without a trade, through the whole engine: neither profit nor drawdown (invariant 8)."""
 
+import random
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ from engine.control import messages as wire
 from engine.paper.conditions import Conditions
 from engine.paper.terminal import PaperTerminal, TerminalConfig
 from engine.state import EngineMode
+from tests.simulation.mortal import Life
 from tests.simulation.virtual import run_virtual
 from tests.simulation.world import World, world
 
@@ -138,6 +141,79 @@ def test_a_flow_while_no_engine_ran_is_found_and_shifts_once(tmp_path: Path) -> 
                 assert [event["amount"] for event in await again.events("cash_flow")] == [-5_000.0]
                 await again.crash()
         terminal.shutdown()
+
+    run_virtual(run())
+
+
+class AtCommit(random.Random):
+    """Draws that end an engine at one of its commits: before it, or right after it."""
+
+    def __init__(self, number: int, *, before: bool) -> None:
+        super().__init__(0)
+        self.left, self._drawn = number, 0.2 if before else 0.7
+        self.armed = False
+
+    def random(self) -> float:
+        self.left -= self.armed
+        return self._drawn if self.armed and self.left < 0 else 1.0
+
+
+@pytest.mark.parametrize("before", [True, False])
+@pytest.mark.parametrize("number", range(4))
+def test_invariants_5_8_a_kill_leaves_no_flow_counted_and_not_recorded_nor_recorded_twice(
+    tmp_path: Path, number: int, *, before: bool
+) -> None:
+    async def run() -> None:
+        terminal = PaperTerminal.open(TerminalConfig())
+        draws = AtCommit(number, before=before)
+        life = Life(draws, Counter(), chance=1.0, send_chance=0.0)
+        async with world(tmp_path, terminal=terminal, life=life) as made:
+            await at_nine_thousand(made)
+            await made.until(lambda: made.engine.cycle.reading.unexplained == 0.0)
+            draws.armed = True
+            terminal.cash(DealType.BALANCE, -5_000.0, "payout")
+            await made.until(lambda: not life.alive or made.running.done(), 30.0)
+        async with world(tmp_path, terminal=terminal) as again:
+            await again.until(lambda: again.engine.cycle.facts is not None)
+            await again.until(lambda: again.engine.cycle.reading.unexplained == 0.0)
+            await again.until(lambda: drawdown(again) == pytest.approx(10.0))
+            assert [event["amount"] for event in await again.events("cash_flow")] == [-5_000.0]
+        terminal.shutdown()
+
+    run_virtual(run())
+
+
+@pytest.mark.parametrize("amount", [5_000.0, -5_000.0])
+def test_invariant_8_nothing_begins_again_from_a_balance_that_no_deal_explains_yet(
+    tmp_path: Path, amount: float
+) -> None:
+    """A peak that began from it would be scaled once more when the deal comes: far above the equity, and a trip."""
+    hidden = True
+
+    def late(honest: Any, *args: Any, **kwargs: Any) -> Any:
+        deals = honest(*args, **kwargs)
+        return deals if deals is None or not hidden else tuple(deal for deal in deals if abs(deal.profit) != 5_000.0)
+
+    async def run() -> None:
+        nonlocal hidden
+        async with world(tmp_path, faults={"history_deals_get": late}) as made:
+            await at_nine_thousand(made)
+            await made.command(wire.Flatten(), "the month is over")
+            await made.until(lambda: made.engine.modes.mode is EngineMode.HALTED)
+            made.terminal.cash(DealType.BALANCE, amount, "nobody's deal yet")
+            await made.until(lambda: made.engine.cycle.reading.unexplained == amount)
+            for _ in range(2):
+                refused = await made.command(wire.Reset(), "begin again")
+                assert not refused.accepted
+                assert "no deal explains it" in refused.message
+                bases = await made.command(wire.SetBases(highest_equity=20_000.0), "the firm's books")
+                assert "no deal explains it" in bases.message
+                await made.until(lambda: bool(made.engine.risk.funds and made.engine.risk.funds.provisional), 30.0)
+            hidden = False
+            await made.until(lambda: made.engine.books.refusal() is None)
+            assert (await made.command(wire.Reset(), "begin again")).accepted
+            assert drawdown(made) == 0.0
+            await made.until(lambda: made.engine.cycle.guard.state.peak == pytest.approx(9_000.0 + amount))
 
     run_virtual(run())
 

@@ -194,6 +194,16 @@ async def test_values_are_durable_and_kept_by_account(path: Path, threaded: bool
             await journal.set_value(ACCOUNT, "peak", "\ud800")
 
 
+async def test_a_value_and_the_events_that_go_with_it_are_both_there_or_neither(path: Path, threaded: bool) -> None:
+    async with opened(path, threaded=threaded) as journal:
+        await journal.set_value(ACCOUNT, "peak", "1", new("n1"), draft())
+        assert journal.last_seq == 2
+        with pytest.raises(Conflict):
+            await journal.set_value(ACCOUNT, "peak", "2", draft(), new("n1"))
+        assert journal.last_seq == 2
+        assert await journal.get_values(ACCOUNT) == {"peak": "1"}
+
+
 async def test_a_closed_journal_refuses_and_says_so(path: Path, threaded: bool) -> None:
     journal = make(path, threaded=threaded)
     with pytest.raises(JournalError, match="not open"):
