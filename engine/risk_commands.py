@@ -26,12 +26,8 @@ async def reset(engine: AccountEngine, action: Reset, reason: str, who: dict[str
     if engine.is_live and action.account != engine.account.login:
         raise Refused(f"this is a live account: a reset needs its number, {engine.account.login}")
     facts = _flat(engine)
-    if action.baseline != "keep" and facts.reading.unexplained:
-        # Its deal would move the new baseline once more.
-        raise Refused(
-            f"the balance has just moved by {facts.reading.unexplained:+.2f} and no deal explains it yet: try again in"
-            " a moment, or settle it"
-        )
+    if action.baseline == "present":
+        _explained(engine, facts)
     try:
         again = engine.risk.copy(rules_of(engine.settings.drawdown, engine.settings.guards))
         check_guards(again)
@@ -66,6 +62,16 @@ def _flat(engine: AccountEngine) -> Facts:
     return facts
 
 
+def _explained(engine: AccountEngine, facts: Facts) -> None:
+    """Raises Refused while part of the balance may yet turn out to be a cash flow: it would move the new bases too."""
+    amount = facts.reading.unexplained or (engine.risk.funds.provisional if engine.risk.funds is not None else 0.0)
+    if amount:
+        raise Refused(
+            f"the balance has moved by {amount:+.2f} and no deal explains it yet: what begins from it now would move"
+            " with that deal; wait for it, or settle the step first"
+        )
+
+
 async def unlock(engine: AccountEngine, action: Unlock, reason: str, who: dict[str, str]) -> str:
     """Lift a lock that waits for an operator."""
     _needs(reason, "unlocking a guard")
@@ -92,6 +98,7 @@ async def set_bases(engine: AccountEngine, action: SetBases, reason: str, who: d
     facts = engine.cycle.facts_now()
     if facts is None or engine.cycle.reading.validity is not Validity.VALID:
         raise Refused(f"the account cannot be read now: {engine.cycle.reading.reason or 'no reading yet'}")
+    _explained(engine, facts)
     said = {name: value for name, value in action.model_dump(exclude={"kind"}).items() if value is not None}
     tried = engine.risk.copy()
     tried.with_bases(Bases(**said))
