@@ -177,7 +177,8 @@ class Board:
                 return f"{name} is locked {lock_words(standing.lock)}: {standing.lock.reason}"
             if standing.verdict.rank >= Verdict.BLOCK.rank:
                 return standing.finding.said if standing.finding is not None else f"the guard {name!r} blocks"
-            if standing.memory is None:
+            if standing.evaluated_at is None:
+                # Neither in this run nor since a reset: what it said before is not known any more.
                 return f"the guard {name!r} has not judged a reading yet"
             try:
                 refused = guard.refuses(standing.memory, facts, entry)

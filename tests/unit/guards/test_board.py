@@ -188,6 +188,15 @@ def test_a_guard_that_has_judged_nothing_yet_refuses_an_opening() -> None:
     assert "not judged" in (Board([Below()]).refusal(looked(9_900.0), entry()) or "")
 
 
+def test_what_a_guard_said_before_a_restart_or_a_reset_is_not_known_so_that_it_refuses_until_it_judges() -> None:
+    board = Board([Below()])
+    board.step(looked(9_900.0))
+    again = Board([Below()], json.loads(json.dumps(board.to_json())))
+    assert "not judged" in (again.refusal(looked(9_900.0), entry()) or "")
+    again.step(looked(9_900.0))
+    assert again.refusal(looked(9_900.0), entry()) is None
+
+
 def test_a_further_try_of_an_opening_is_not_counted_beside_itself() -> None:
     board = Board([Below()])
     board.step(looked(9_900.0))
