@@ -1,4 +1,4 @@
-"""`python -m tests.simulation --seeds A-B`: run seeds; each failure is printed as the seed that replays it."""
+"""`python -m tests.simulation [--campaign guards] --seeds A-B`: run seeds; a failure is printed as its seed."""
 
 import argparse
 import logging
@@ -12,14 +12,20 @@ from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
-from tests.simulation.campaign import Verdict, run_seed
-from tests.simulation.mutations import MUTATIONS
+from tests.simulation import campaign, guard_campaign, guard_mutations, mutations
+from tests.simulation.campaign import Verdict
+
+CAMPAIGNS = {
+    "orders": (campaign.run_seed, mutations.MUTATIONS),
+    "guards": (guard_campaign.run_seed, guard_mutations.MUTATIONS),
+}
 
 
-def _one(folder: str, mutation: str | None, seed: int) -> Verdict:
+def _one(name: str, folder: str, mutation: str | None, seed: int) -> Verdict:
     # What an engine logs while everything goes wrong is not what is looked for here.
     logging.disable(logging.CRITICAL)
-    with tempfile.TemporaryDirectory(dir=folder) as own, MUTATIONS[mutation]() if mutation else nullcontext():
+    run_seed, safeguards = CAMPAIGNS[name]
+    with tempfile.TemporaryDirectory(dir=folder) as own, safeguards[mutation]() if mutation else nullcontext():
         return run_seed(seed, Path(own))
 
 
@@ -27,8 +33,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.simulation")
     parser.add_argument("--seeds", default="0-99", metavar="A-B", help="the range, both ends included")
     parser.add_argument("--jobs", type=int, default=2)
-    parser.add_argument("--mutation", choices=MUTATIONS, help="take this safeguard out: the seeds must find it")
+    parser.add_argument("--campaign", choices=CAMPAIGNS, default="orders")
+    parser.add_argument("--mutation", help="take this safeguard out: the seeds must find it")
     options = parser.parse_args()
+    known = CAMPAIGNS[options.campaign][1]
+    if options.mutation not in (None, *known):
+        parser.error(f"--mutation {options.mutation}: the campaign has {', '.join(known)}")
     first, _, last = options.seeds.partition("-")
     seeds = range(int(first), int(last or first) + 1)
     began = time.monotonic()
@@ -38,7 +48,7 @@ def main() -> int:
     openings = flats = restarts = 0
     memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
     with tempfile.TemporaryDirectory(dir=memory) as folder, ProcessPoolExecutor(options.jobs) as pool:
-        for verdict in pool.map(partial(_one, folder, options.mutation), seeds):
+        for verdict in pool.map(partial(_one, options.campaign, folder, options.mutation), seeds):
             hits.update(verdict.hits)
             seconds += verdict.seconds
             openings += verdict.openings
