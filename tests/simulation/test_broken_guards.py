@@ -187,7 +187,7 @@ def test_bases_that_were_answered_for_survive_a_kill_right_after(tmp_path: Path)
             await made.command(wire.Pause())
             honest = made.journal.set_value
 
-            async def slow(*named: str) -> None:
+            async def slow(*named: Any) -> None:
                 await asyncio.sleep(0.5)
                 await honest(*named)
 
