@@ -99,6 +99,8 @@ class Risk:
         other.drawdown = replace(
             self.drawdown, limit_percent=other.drawdown.limit_percent, warn_at=other.drawdown.warn_at
         )
+        # With what its last readings showed: since when a step has been unexplained is not forgotten by a decision.
+        other.funds = self.funds
         return other
 
     # what happened
