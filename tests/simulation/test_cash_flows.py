@@ -218,6 +218,24 @@ def test_invariant_8_nothing_begins_again_from_a_balance_that_no_deal_explains_y
     run_virtual(run())
 
 
+def test_invariant_8_a_reset_does_not_let_entries_through_while_a_step_is_not_explained(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with world(tmp_path, faults={"history_deals_get": without_balance_deals}) as made:
+            await at_nine_thousand(made)
+            await made.command(wire.Flatten(), "the month is over")
+            await made.until(lambda: made.engine.modes.mode is EngineMode.HALTED)
+            made.terminal.cash(DealType.BALANCE, 500.0, "nobody's deal yet")
+            await made.until(lambda: made.engine.books.refusal() is not None)
+            assert (await made.command(wire.Reset(baseline="keep"), "go on")).accepted
+            assert (await made.command(wire.Resume())).accepted
+            assert "no deal explains it" in (made.engine.gate.account_refusal() or "")
+            await made.until(lambda: bool(made.engine.risk.funds and made.engine.risk.funds.provisional), 30.0)
+            assert len(await made.events("funds_unexplained")) == 1
+            assert await made.events("funds_explained") == []
+
+    run_virtual(run())
+
+
 @pytest.mark.parametrize(("currency", "balance"), [("EUR", 10_000.0), ("JPY", 1_000_000.0), ("USC", 1_000_000.0)])
 def test_the_accounts_currency_and_its_digits_do_not_matter(tmp_path: Path, currency: str, balance: float) -> None:
     async def run() -> None:
