@@ -158,7 +158,7 @@ class Campaign:
         self._latency = random.Random(seed)
         self._hits: Counter[str] = Counter()
         self._touched_stops: set[int] = set()
-        self._empty: dict[str, tuple[float, int]] = {}
+        self._empty: dict[str, tuple[float, float]] = {}
         self._doubt: dict[str, tuple[int, float]] = {}
         self._trace = hashlib.sha256()
 
@@ -188,20 +188,20 @@ class Campaign:
         return reply
 
     def looked(self, name: str, honest: Any, *args: Any, **kwargs: Any) -> Any:
-        """Notes since when a list of the broker is empty, and how often it was read so."""
+        """Notes when a list of the broker was first and last read empty since it was not."""
         rows = honest(*args, **kwargs)
         if rows is not None and not args and not kwargs:
-            since, count = self._empty.get(name, (asyncio.get_running_loop().time(), 0))
-            self._empty.pop(name, None) if rows else self._empty.update({name: (since, count + 1)})
+            now = asyncio.get_running_loop().time()
+            first, _ = self._empty.get(name, (now, now))
+            self._empty.pop(name, None) if rows else self._empty.update({name: (first, now)})
         return rows
 
     def _was_looked_at_twice(self) -> None:
         """Invariant 3: flat is said after two reads of both lists, each empty, at least a second apart."""
-        now = asyncio.get_running_loop().time()
         for name in LISTS:
-            since, count = self._empty.get(name, (now, 0))
-            if count < 2 or now - since < 1.0:
-                self._problem(f"flat was said {now - since:.2f} s after {name} was empty, read {count} times")
+            first, last = self._empty.get(name, (math.inf, -math.inf))
+            if last - first < 1.0:
+                self._problem(f"flat was said after reads of {name} that were empty for {max(last - first, 0):.2f} s")
 
     def _is_alone(self, request: dict[str, Any]) -> None:
         """Invariant 12: no new risk on a symbol, and no second try, while what became of an opening is not known."""
@@ -230,15 +230,15 @@ class Campaign:
             self.verdict.flats += 1
             self._was_looked_at_twice()
             books = truth(self.terminal)
-            touched = self.terminal.faults.on(Refill) or self._touched_at > self.terminal.faults.now - 5
+            touched = self.terminal.faults.on(Refill) or self._touched_at > asyncio.get_running_loop().time() - 5
             if (books.positions or books.orders) and not touched:
                 self._problem(f"flat was said with {len(books.positions)} positions and {len(books.orders)} orders")
 
     _touched_at = -math.inf
-    """When somebody else opened something last, on the terminal's clock: it may come right behind the last look."""
+    """When somebody else opened something last, on the loop's clock: it may come right behind the last look."""
 
     def _problem(self, text: str) -> None:
-        self.verdict.problems.append(f"at {self.terminal.faults.now:.1f} s: {text}")
+        self.verdict.problems.append(f"at {asyncio.get_running_loop().time():.1f} s: {text}")
 
     async def run(self) -> Verdict:
         loop = asyncio.get_running_loop()
@@ -377,7 +377,7 @@ class Campaign:
             return
         self._hits["touched by hand"] += 1
         if what == 0 or not positions:
-            self._touched_at = self.terminal.faults.now
+            self._touched_at = asyncio.get_running_loop().time()
             self._other.attempt_deal(volume=volume, symbol=symbol)
             return
         position = positions[int(chosen * len(positions))]
