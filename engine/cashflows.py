@@ -106,7 +106,7 @@ def blocks(state: FundsState, now: float) -> bool:
 
 
 def advance(state: FundsState, now: float) -> tuple[FundsState, tuple[Shift, ...]]:
-    """Let time take effect: a step that was looked for in vain for 10 s becomes provisional.
+    """Let time take effect: a step that was looked for in vain for 10 s becomes provisional, without what came since.
 
     When the deals alone explain the funds, nothing is held any longer.
     """
@@ -115,7 +115,10 @@ def advance(state: FundsState, now: float) -> tuple[FundsState, tuple[Shift, ...
         return _shifted(replace(state, held=()), shifts), tuple(shifts)
     if not state.unexplained or _looked_for(state) < PROVISIONAL_AFTER_SECONDS:
         return state, ()
-    item = _step(state, "provisional")
+    amount = _lasting(state)
+    if not amount:
+        return state, ()
+    item = Held("provisional", amount, state.money(state.equity + amount))
     shift = Shift(item.amount, item.equity, "provisional", None, "no deal explains this step of the balance")
     return _shifted(replace(state, held=(*state.held, item)), [shift]), (shift,)
 
@@ -166,6 +169,16 @@ def _overdue(state: FundsState, now: float) -> bool:
 def _step(state: FundsState, kind: Literal["provisional", "cash flow", "result"]) -> Held:
     """The step that nothing accounts for, to be held."""
     return Held(kind, state.unexplained, state.money(state.equity + state.unexplained))
+
+
+def _lasting(state: FundsState) -> float:
+    """What of the step has been there since it began: money that moved later has its own deals to be waited for."""
+    seen = state.reading
+    amount = state.unexplained
+    for level, first_seen in seen.levels:
+        if seen.since is not None and first_seen >= seen.since:
+            amount = common(amount, state.money(level - state.settled))
+    return amount
 
 
 Part = tuple[float, Held]

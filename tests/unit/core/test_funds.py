@@ -533,6 +533,18 @@ def test_after_ten_seconds_a_step_is_provisional_with_the_drawdown_unchanged_and
     assert desk.read() == 0.0
 
 
+def test_what_moved_while_a_step_was_waited_for_waits_for_its_own_deals() -> None:
+    desk = Desk(floating=-500.0)
+    desk.balance -= 4_000.0
+    desk.wait(9.5)
+    desk.balance -= 25.0
+    desk.wait(2.0)
+    assert [(shift.kind, shift.amount) for shift in desk.shifts] == [("provisional", -4_000.0)]
+    assert (desk.state.provisional, desk.state.unexplained) == (-4_000.0, -25.0)
+    desk.wait(10.0)
+    assert (desk.state.provisional, desk.state.unexplained) == (-4_025.0, 0.0)
+
+
 def provisional(amount: float = 5_000.0, floating: float = 0.0) -> Desk:
     desk = Desk(floating=floating)
     desk.peak = 12_000.0
