@@ -94,6 +94,26 @@ def test_flat_is_not_said_while_an_order_of_others_that_stood_has_not_come(tmp_p
     run_virtual(run())
 
 
+def test_while_a_position_is_not_listed_other_symbols_are_traded(tmp_path: Path) -> None:
+    async def run() -> None:
+        terminal = PaperTerminal.open(TerminalConfig(seed=3))
+        async with world(tmp_path, terminal=terminal) as made:
+            fault(terminal, kind="unsynchronised")
+            first = await made.engine.proposals.take(made.buy())
+            assert (await made.approve(first)).accepted
+            await made.until(lambda: made.engine.clock.monotonic() > 20.0)
+            assert made.engine.book.get(first.id).state is SignalState.UNKNOWN
+            assert len(await made.events(EventType.TRADE_UNKNOWN)) == 1
+            again = await made.engine.proposals.take(made.buy())
+            assert "is not known" in (await made.approve(again)).message
+            other = await made.engine.proposals.take(made.buy("GBPUSD"))
+            assert (await made.approve(other)).accepted
+            await made.until(lambda: len(held(terminal).positions) == 2, 5.0)
+        terminal.shutdown()
+
+    run_virtual(run())
+
+
 @pytest.mark.parametrize("restarts", [False, True])
 def test_a_position_that_comes_late_has_its_stop_read_back_then(tmp_path: Path, restarts: bool) -> None:
     async def run() -> None:
