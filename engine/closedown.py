@@ -155,8 +155,11 @@ class Closedown:
         orders = {order.ticket for order in cycle.orders} | cycle.observer.known_orders
         report = self.flattener.begin(new_id(self._randomness), reason, cycle.known_positions, orders, leave)
         self.jobs.supersede(report.id)
-        self._flattening = group.create_task(self._run(report, latching), name="flatten")
-        return self._flattening
+        flattening = self._flattening = group.create_task(self._run(report, latching), name="flatten")
+        if latching is not None:
+            # A task that is cancelled before its first step, as when the engine ends, never awaits what it was given.
+            flattening.add_done_callback(lambda done: latching.close())
+        return flattening
 
     async def _run(self, report: FlattenReport, latching: Coroutine[Any, Any, None] | None) -> FlattenReport:
         if latching is not None:
