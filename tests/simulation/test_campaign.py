@@ -33,7 +33,7 @@ FOUND_BY = {
     "stop_is_not_read_back": 90,
     "unknown_does_not_block": 3,
     "restart_forgets_what_was_in_flight": 0,
-    "pause_only_in_the_journal": 18,
+    "pause_only_in_the_journal": 131,
     "deals_are_not_looked_at": 359,
 }
 """A seed that finds each mutation. A change of the campaign draws others: search with `--mutation NAME --seeds A-B`."""
