@@ -13,7 +13,7 @@ from console.state import Line, Piece, Row, Tone, View
 from console.text import plain
 
 if TYPE_CHECKING:
-    from engine.control.messages import GuardView, LockView, Snapshot
+    from engine.control.messages import GuardView, Snapshot
 
 BAR_WIDTH = 12
 _NOTES = 6
@@ -75,16 +75,15 @@ def amount(value: float, unit: str, digits: int) -> str:
             return f"{value:g}"
 
 
-def lifts(lock: "LockView | None", view: View) -> str:
-    """When a lock lifts."""
-    if lock is None:
-        return fmt.MISSING
-    if lock.until is None:
+def lifts(guard: "GuardView", view: View) -> str:
+    """When a lock lifts, or a breach ends by itself."""
+    if guard.lock is not None and guard.lock.until is None:
         return "when unlocked (u)"
-    left = 0.0
-    if view.snapshot is not None:
-        left = max(0.0, (lock.until - view.snapshot.time).total_seconds() - view.age)
-    return f"{fmt.stamp(lock.until)}, in {fmt.age(left)}"
+    until = guard.lock.until if guard.lock is not None else guard.lifts_at
+    if until is None:
+        return fmt.MISSING
+    left = max(0.0, (until - view.snapshot.time).total_seconds() - view.age) if view.snapshot is not None else 0.0
+    return f"{fmt.stamp(until)}, in {fmt.age(left)}"
 
 
 def _guard_row(guard: "GuardView", digits: int, view: View) -> Row:
@@ -106,7 +105,7 @@ def _guard_row(guard: "GuardView", digits: int, view: View) -> Row:
         Piece(fmt.MISSING if timed else amount(guard.value, guard.unit, digits)),
         Piece(fmt.MISSING if timed else amount(guard.limit, guard.unit, digits)),
         Piece(fmt.age(age + view.age) if age is not None else "never", "" if age is not None else "warn"),
-        Piece(lifts(guard.lock, view), "alarm" if guard.lock is not None else "dim"),
+        Piece(lifts(guard, view), "alarm" if guard.lock is not None or guard.lifts_at is not None else "dim"),
         Piece(plain(guard.action, 20), "dim"),
     )
     state = "unlock" if guard.lock is not None and guard.lock.until is None else ""
@@ -125,7 +124,7 @@ def guard_detail(view: View, name: str | None, width: int) -> list[Line]:
     figures = f"{amount(guard.value, guard.unit, digits)} of {amount(guard.limit, guard.unit, digits)}; "
     said.append((f"{'' if guard.unit == 'time' else figures}at its limit: {plain(guard.action, 20)}.", "dim"))
     if guard.lock is not None:
-        said.append((f"Locked since {fmt.stamp(guard.lock.since)} UTC, lifts {lifts(guard.lock, view)}.", "alarm"))
+        said.append((f"Locked since {fmt.stamp(guard.lock.since)} UTC, lifts {lifts(guard, view)}.", "alarm"))
         said.append((f"Because: {plain(guard.lock.reason)}", "warn"))
     if view.stale:
         said.append((f"STALE: these are the guards of {fmt.age(view.age)} ago.", "alarm"))

@@ -35,12 +35,11 @@ from engine.protection import Protector
 from engine.readings import Validity
 from engine.reconcile import Reconciler
 from engine.recorder import Recorder
-from engine.risk import Risk, Shown
+from engine.risk import DRAWDOWN, Risk, Shown
 from engine.scope import NOTHING_LEFT, LeftOpen
 from engine.specs import SpecBook
 from engine.starting import (
     baseline_key,
-    check_guards,
     first_reading,
     guards_of,
     open_account,
@@ -268,8 +267,7 @@ class AccountEngine:
             at_stake = True
         self.risk = guards_of(self.settings, stored, equity=self.account.equity, live=self.is_live, at_stake=at_stake)
         self.market = MarketClock(self.clock, offset=self.risk.offset, to_utc_msc=self._to_utc_msc)
-        names = check_guards(self.risk)
-        self.recorder.urgent_soon(EventType.GUARDS_TESTED, guards=names)
+        self.recorder.urgent_soon(EventType.GUARDS_TESTED, guards=[DRAWDOWN, *self.risk.board.guards])
         if stored.get("rules") != self.risk.rules or self.risk.loosened:
             self.recorder.urgent_soon(
                 EventType.GUARDS_CONFIGURED, rules=self.risk.rules, refused_until_reset=self.risk.loosened

@@ -11,11 +11,14 @@ from engine.risk import DRAWDOWN
 from engine.text import plain
 
 
-def risk_view(engine: AccountEngine, now: float) -> wire.RiskView:
-    """Every guard as far as a restart would find it again, what tripped, and what an operator must decide."""
+def risk_view(engine: AccountEngine, now: float, drawdown: wire.DrawdownView) -> wire.RiskView:
+    """Every guard as far as a restart would find it again, what tripped, and what an operator must decide.
+
+    `drawdown` is the drawdown guard as the snapshot shows it.
+    """
     risk, cycle = engine.risk, engine.cycle
     shown = cycle.standings
-    guards = [_drawdown(engine, now)]
+    guards = [_drawdown(engine, drawdown)]
     guards += [
         _guard(guard, shown[name], now, risk.drawdown.equity)
         for name, guard in risk.board.guards.items()
@@ -56,28 +59,24 @@ def guard_notices(engine: AccountEngine) -> list[str]:
     return notices
 
 
-def _drawdown(engine: AccountEngine, now: float) -> wire.GuardView:
+def _drawdown(engine: AccountEngine, shown: wire.DrawdownView) -> wire.GuardView:
     cycle = engine.cycle
     state = cycle.guard.state
-    peak = min(state.peak, cycle.committed_peak)
-    floor = round(peak * (100 - state.limit_percent) / 100, 8)
-    percent = max(0.0, (peak - state.equity) / peak * 100) if peak > 0 else 0.0
-    failed = cycle.guard_error is not None
     return wire.GuardView(
         name=DRAWDOWN,
         action=Action.FLATTEN.value,
-        verdict="BLOCK" if failed else state.verdict.value,
+        verdict=shown.verdict,
         unit="percent",
-        value=percent,
-        limit=state.limit_percent,
-        used=percent / state.limit_percent,
+        value=shown.percent,
+        limit=shown.limit_percent,
+        used=shown.percent / shown.limit_percent,
         warn_at=state.warn_at,
-        floor=floor,
-        headroom=state.equity - floor,
-        headroom_percent=_percent(state.equity - floor, state.equity),
-        said=plain(cycle.guard_error or f"{percent:.2f} % below the highest equity, {peak:.2f}"),
-        evaluated_age_seconds=None if state.evaluated_at is None else max(0.0, now - state.evaluated_at),
-        failed=failed,
+        floor=shown.floor,
+        headroom=shown.headroom,
+        headroom_percent=_percent(shown.headroom, state.equity),
+        said=plain(cycle.guard_error or f"{shown.percent:.2f} % below the highest equity, {shown.peak:.2f}"),
+        evaluated_age_seconds=shown.evaluated_age_seconds,
+        failed=cycle.guard_error is not None,
     )
 
 
@@ -100,6 +99,7 @@ def _guard(guard: Guard[object], standing: Standing, now: float, equity: float) 
         said=plain(said),
         evaluated_age_seconds=None if standing.evaluated_at is None else max(0.0, now - standing.evaluated_at),
         lock=None if lock is None else wire.LockView(since=lock.since, until=lock.until, reason=plain(lock.reason)),
+        lifts_at=finding.lifts_at if finding is not None else None,
         failed=bool(standing.failure),
     )
 

@@ -41,6 +41,7 @@ def snapshot(engine: AccountEngine, *, profile: str, started_at: datetime, gatew
     """The engine as it stands."""
     now = engine.clock.monotonic()
     cycle = engine.cycle
+    drawdown = _drawdown(engine, now)
     return wire.Snapshot(
         time=engine.clock.utc(),
         seq=engine.journal.last_seq,
@@ -59,8 +60,8 @@ def snapshot(engine: AccountEngine, *, profile: str, started_at: datetime, gatew
         ),
         account=_account(engine),
         reading=_reading(engine, now),
-        drawdown=_drawdown(engine, now),
-        risk=risk_view(engine, now),
+        drawdown=drawdown,
+        risk=risk_view(engine, now, drawdown),
         gateway=gateway,
         markets=_markets(engine, now),
         positions=[_position(engine, item) for item in cycle.last_valid.positions or ()],

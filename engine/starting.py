@@ -113,8 +113,8 @@ def guards_of(
     return risk
 
 
-def check_guards(risk: Risk) -> list[str]:
-    """Have every guard trip on readings made up for it, and return their names. Raises UnsupportedAccount."""
+def check_guards(risk: Risk) -> None:
+    """Have every guard trip on readings made up for it. Raises UnsupportedAccount."""
     problem = drawdown_test(risk.drawdown)
     if problem is not None:
         raise UnsupportedAccount(f"the guard {DRAWDOWN!r} fails its self-test: {problem}")
@@ -122,4 +122,3 @@ def check_guards(risk: Risk) -> list[str]:
         problem = self_test(guard)
         if problem is not None:
             raise UnsupportedAccount(f"the guard {name!r} fails its self-test: {problem}")
-    return [DRAWDOWN, *risk.board.guards]

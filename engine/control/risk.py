@@ -45,6 +45,8 @@ class GuardView(Wire):
     evaluated_age_seconds: float | None
     """Since it last judged a valid reading; None before the first."""
     lock: LockView | None = None
+    lifts_at: datetime | None = None
+    """When its breach ends by itself, where time alone decides, as a cool-down or a closed session."""
     failed: bool = False
     """It raised instead of judging: entries are blocked."""
 

@@ -114,9 +114,17 @@ def test_a_guard_is_told_by_what_keeps_it_blocked() -> None:
 
 def test_the_time_until_a_lock_lifts_goes_on_while_the_snapshot_grows_old() -> None:
     lock = LockView(since=NOW, until=NOW + timedelta(hours=3, minutes=12, seconds=20), reason="")
-    made = with_risk(guard(lock=lock))
-    assert "in 3 h 12 m" in lifts(lock, view_of(made))
-    assert "in 3 h 11 m" in lifts(lock, view_of(made, age=60.0))
+    one = guard(lock=lock)
+    made = with_risk(one)
+    assert "in 3 h 12 m" in lifts(one, view_of(made))
+    assert "in 3 h 11 m" in lifts(one, view_of(made, age=60.0))
+
+
+def test_a_breach_that_time_ends_says_when() -> None:
+    cooling = guard(verdict="BLOCK", unit="count", lifts_at=NOW + timedelta(minutes=30))
+    cells = [piece.text for piece in guard_rows(view_of(with_risk(cooling)))[0].cells]
+    assert "01-05 08:30:00, in 30 m 00 s" in cells
+    assert lifts(guard(), view_of(with_risk(guard()))) == "-"
 
 
 def test_the_ages_grow_with_the_view() -> None:

@@ -36,7 +36,6 @@ from engine.paper.conditions import Conditions
 from engine.paper.faultplan import read_fault
 from engine.paper.ledger import DEAL
 from engine.paper.terminal import PaperTerminal, TerminalConfig
-from engine.risk_view import risk_view
 from engine.state import EngineMode
 from tests.simulation.campaign import LATENCIES, Verdict
 from tests.simulation.guard_judge import Flow, Judge, Limit, Result
@@ -405,7 +404,7 @@ class GuardCampaign:
         if made.engine.cycle.facts is None:
             return
         now = self._now
-        for guard in risk_view(made.engine, now).guards:
+        for guard in made.target.snapshot().risk.guards:
             if guard.floor is not None and not guard.failed:
                 self.judge.shown(guard.name, guard.floor, now)
             if guard.lock is None and now - self._locked.get(guard.name, math.inf) > RAISED_SECONDS:
