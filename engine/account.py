@@ -27,6 +27,7 @@ from engine.guards.base import Entry, Sent
 from engine.intake.proposals import Proposal, Proposals
 from engine.journal import Journal, JournalError
 from engine.keeper import Keeper
+from engine.killswitch import Killing, KillSwitch
 from engine.loop import TradingLoop
 from engine.markettime import MarketClock
 from engine.modes import Modes
@@ -74,6 +75,7 @@ class AccountEngine:
         randomness: random.Random,
         loop_id: str,
         account: Account,
+        kill_switch: KillSwitch,
         watched: tuple[str, ...] = (),
         strategy: Callable[["AccountEngine"], list[Proposal]] | None = None,
         step: Callable[[], Awaitable[None]] | None = None,
@@ -111,6 +113,11 @@ class AccountEngine:
         self.closer = self.closedown.closer
         self.closings = self.closedown.jobs
         self.flattener = self.closedown.flattener
+        self.killing = Killing(
+            kill_switch,
+            flatten=lambda reason, by: self.flatten(reason, operator=by, origin="kill switch"),
+            latched=lambda: self.modes.mode in (EngineMode.FLATTENING, EngineMode.HALTED) and not self.left_open,
+        )
         protector = Protector(broker, self.specs, self.recorder, deviation_points=settings.loop.deviation_points)
         self.executor = Executor(
             broker,
@@ -121,6 +128,7 @@ class AccountEngine:
             settings.entry,
             self.underway,
             gate=lambda signal: self.gate.signal_refusal(signal),
+            killed=self.killing.entry_refusal,
             epoch=lambda: self.modes.epoch,
             equity=self.believed_equity,
             server_time=self.server_time,
@@ -143,6 +151,7 @@ class AccountEngine:
             self.specs,
             self.reconciler,
             lambda: self.cycle,
+            killed=self.killing.entry_refusal,
             nets=account.margin_mode is not MarginMode.HEDGING,
             closing=self.closings.blocks_entry,
             market_finished=market_finished,
@@ -254,6 +263,7 @@ class AccountEngine:
         if state.mode is EngineMode.FLATTENING:
             self.closedown.start(self._group, state.halt_reason, None, self.closedown.left_open)
         self.closings.resume()
+        self.killing.obey()
 
     async def _take_up_guards(self, state: AccountState, values: Mapping[str, str]) -> None:
         """Build the guards that are in force, with what they remember, and test each before anything is sent."""
@@ -303,15 +313,17 @@ class AccountEngine:
     async def _cycle_forever(self) -> None:
         while True:
             await self.cycle.run_once_and_wait()
+            self.killing.obey()
             if self.modes.mode is EngineMode.HALTED and self.closedown.something_is_open():
                 why = f"positions or orders appeared while halted: {self.modes.state.halt_reason}"
                 self.flatten(why, leave=self.closedown.left_open)
 
     async def _watch(self) -> None:
-        """Looks for blindness while a read hangs: whatever else is done here may wait for that read."""
+        """Looks for blindness, and at the kill switch, while a read hangs: a cycle may wait for that read."""
         while True:
             await asyncio.sleep(HOUSEKEEPING_SECONDS)
             self.cycle.watch_blindness()
+            self.killing.obey()
 
     async def _housekeep(self) -> None:
         while True:
@@ -410,6 +422,13 @@ class AccountEngine:
         }
 
     # what may be opened, and how everything is closed
+
+    @property
+    def left_open(self) -> LeftOpen:
+        """What is not closed although everything is to be: an operator left it open, or a running flatten leaves it."""
+        report = self.flattener.report
+        running = self.modes.mode is EngineMode.FLATTENING and report is not None
+        return report.leave if running and report is not None else self.closedown.left_open
 
     def flatten(
         self, reason: str, *causes: Draft, leave: LeftOpen = NOTHING_LEFT, **who: str

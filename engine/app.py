@@ -25,7 +25,7 @@ from engine.broker.child import spawn_workers
 from engine.broker.connection import GatewayChange
 from engine.broker.gateway import Gateways
 from engine.broker.mt5 import Mt5Broker
-from engine.clock import Clock, SystemClock
+from engine.clock import Clock, SystemClock, iso
 from engine.config import Settings, SettingsError, state_folder
 from engine.control.address import control_address
 from engine.control.messages import CommandResult
@@ -33,14 +33,19 @@ from engine.control.server import ControlServer
 from engine.events import Draft, EventType
 from engine.intake.strategies.demo import DemoStrategy
 from engine.journal import Journal, JournalError
+from engine.killswitch import KillFile
 from engine.paper.launch import PaperMarket, open_paper_market
 from engine.projection import SCHEMA, project
+from engine.runfile import RunFile, Stopped
 from engine.starting import UnsupportedAccount
 from engine.target import EngineTarget
 
 EXIT_FAILED = 1
 EXIT_SETTINGS = 2
 EXIT_ALREADY_RUNNING = 75
+LOCK_NAME = "engine.lock"
+"""Held by whoever has a profile's account in hand: its engine, or who has fenced it."""
+PAPER_FOLDER = "paper"
 _LOCK_SECONDS = 2.0
 """An engine that was told to stop may need a moment to end."""
 _log = logging.getLogger(__name__)
@@ -55,14 +60,16 @@ def run(profile: str, settings: Settings) -> int:
     _log_as_json()
     folder = state_folder(profile)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    lock = filelock.FileLock(folder / "engine.lock")
+    kill_file = KillFile(folder)
+    _kill_on_signal(kill_file)
+    lock = filelock.FileLock(folder / LOCK_NAME)
     try:
         lock.acquire(timeout=_LOCK_SECONDS)
     except filelock.Timeout:
         print(f"an engine runs already for profile {profile!r} ({folder})", file=sys.stderr)  # noqa: T201
         return EXIT_ALREADY_RUNNING
     try:
-        asyncio.run(_serve(profile, settings, folder))
+        asyncio.run(_serve(profile, settings, folder, kill_file))
     except (StartError, SettingsError) as error:
         print(f"the engine does not start: {error}", file=sys.stderr)  # noqa: T201
         return EXIT_SETTINGS if isinstance(error, SettingsError) else EXIT_FAILED
@@ -71,8 +78,10 @@ def run(profile: str, settings: Settings) -> int:
     return 0
 
 
-async def _serve(profile: str, settings: Settings, folder: Path) -> None:
+async def _serve(profile: str, settings: Settings, folder: Path, kill_file: KillFile) -> None:
     clock = SystemClock()
+    run_file = RunFile(folder)
+    run_file.begin("engine")
     started_at = clock.utc()
     loop_id = f"{started_at:%Y%m%dT%H%M%S}-{os.getpid()}"
     async with AsyncExitStack() as stack:
@@ -84,10 +93,10 @@ async def _serve(profile: str, settings: Settings, folder: Path) -> None:
             raise StartError(str(error)) from error
         stack.push_async_callback(journal.close)
         gateways = Gateways(
-            spawn_workers(settings.terminal.module, _initialize(settings, market), folder / "gateways.log"),
+            spawn_workers(settings.terminal.module, initialize_arguments(settings, market), folder / "gateways.log"),
             clock,
             settings.gateway,
-            _teller(journal, clock, loop_id),
+            _teller(journal, clock, loop_id, run_file),
         )
         try:
             await gateways.start()
@@ -95,7 +104,8 @@ async def _serve(profile: str, settings: Settings, folder: Path) -> None:
             raise StartError(f"the terminal cannot be reached: {error}") from error
         stack.push_async_callback(gateways.stop)
         broker = Mt5Broker(gateways, settings.gateway)
-        account = await _first_look(broker, settings)
+        account = await first_look(broker, settings)
+        run_file.account(f"{account.login}@{account.server}")
         randomness = random.SystemRandom()
         engine = AccountEngine(
             settings=settings,
@@ -105,6 +115,7 @@ async def _serve(profile: str, settings: Settings, folder: Path) -> None:
             randomness=randomness,
             loop_id=loop_id,
             account=account,
+            kill_switch=kill_file,
             watched=market.symbols if market else (),
             strategy=DemoStrategy(random.Random(settings.paper.seed))  # noqa: S311 - reproducible, not secret
             if market and settings.paper.demo_strategy
@@ -123,6 +134,7 @@ async def _serve(profile: str, settings: Settings, folder: Path) -> None:
             stack.enter_context(market.watching())
         try:
             await engine.run(ready=server.start)
+            run_file.stopped(_left_by(engine, clock))
         except* UnsupportedAccount as refusals:
             raise StartError(str(refusals.exceptions[0])) from refusals
         finally:
@@ -133,7 +145,7 @@ async def _serve(profile: str, settings: Settings, folder: Path) -> None:
 async def _market(settings: Settings, folder: Path) -> AsyncIterator[PaperMarket]:
     """The paper terminal, found or started: it ends with an orderly stop or failed start, outlives a killed engine."""
     try:
-        market = await open_paper_market(settings.paper, folder / "paper")
+        market = await open_paper_market(settings.paper, folder / PAPER_FOLDER)
     except (ValueError, OSError) as error:
         raise StartError(str(error)) from error
     try:
@@ -144,14 +156,15 @@ async def _market(settings: Settings, folder: Path) -> AsyncIterator[PaperMarket
     await market.shutdown()
 
 
-def _initialize(settings: Settings, market: PaperMarket | None) -> dict[str, Any]:
+def initialize_arguments(settings: Settings, market: PaperMarket | None) -> dict[str, Any]:
+    """What the broker module's initialize() is given."""
     if market is not None:
         return {"path": str(market.address_file)}
     return {"path": settings.terminal.path} if settings.terminal.path else {}
 
 
-async def _first_look(broker: Mt5Broker, settings: Settings) -> Account:
-    """The account as it is, if it is the one that the profile pins."""
+async def first_look(broker: Mt5Broker, settings: Settings) -> Account:
+    """The account as it is, if it is the one that the profile pins. Raises StartError."""
     sweep = await broker.sweep(())
     account = sweep.account
     if account is None:
@@ -173,17 +186,40 @@ async def _known_commands(journal: Journal) -> dict[str, tuple[str, CommandResul
     return {row[0]: (row[1], CommandResult.model_validate_json(row[2])) for row in rows}
 
 
-def _teller(journal: Journal, clock: Clock, loop_id: str) -> Any:
+def _left_by(engine: AccountEngine, clock: Clock) -> Stopped:
+    """How an engine that was told to stop left its account, as last seen."""
+    reading = engine.cycle.last_valid
+    return Stopped(
+        at=iso(clock.utc()),
+        mode=engine.modes.mode,
+        positions=len(reading.positions) if reading.positions is not None else None,
+        orders=len(engine.cycle.orders),
+    )
+
+
+def _teller(journal: Journal, clock: Clock, loop_id: str, run_file: RunFile) -> Any:
     writing: set[asyncio.Task[None]] = set()
 
     def tell(change: GatewayChange) -> None:
         details = {"slot": change.slot, "what": change.what, "reason": change.reason, "pid": change.pid}
         kind = EventType.GATEWAY_STARTED if change.what == "started" else EventType.GATEWAY_LOST
+        if change.what in ("started", "lost"):
+            try:
+                run_file.gateway(change.slot, change.pid if change.what == "started" else None)
+            except OSError as error:
+                # A gateway dies with its engine on Linux in any case; a full disk must not keep it from working.
+                _log.error("the run file cannot be written: %s", error)
         task = asyncio.ensure_future(journal.append_urgent(Draft(kind, clock.utc(), loop_id, details)))
         writing.add(task)
         task.add_done_callback(writing.discard)
 
     return tell
+
+
+def _kill_on_signal(kill_file: KillFile) -> None:
+    """SIGUSR1 flattens and halts, whatever else is done; before the engine is up, as soon as it is."""
+    if sys.platform != "win32":
+        signal.signal(signal.SIGUSR1, lambda number, frame: kill_file.ask("SIGUSR1"))
 
 
 def _stop_on_signals(stop: asyncio.Event) -> None:

@@ -168,6 +168,9 @@ async def _cancel_close(engine: AccountEngine, name: str, reason: str, who: dict
         raise Refused(f"flatten {name} is over: {report.statement}")
     if report.state != "DEFERRED":
         raise Refused(f"flatten {name} is {report.state}: only one that is DEFERRED can be cancelled")
+    killed = engine.killing.lift_refusal()
+    if killed is not None:
+        raise Refused(f"flatten {name} goes on: {killed}")
     engine.flattener.cancel(said)
     return f"flatten {name} is cancelled: what is left stays open, and the account halts"
 

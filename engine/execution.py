@@ -45,7 +45,7 @@ class Executor:
     """Executes approved signals on one account.
 
     `gate` returns why a signal may not be opened now, or None; it is asked before the claim and before each further
-    try. `epoch` returns the entry epoch, `equity` the account's equity, `server_time` the broker's clock in seconds by
+    try. `killed` returns why nothing may be opened at all; it is asked immediately before every send. `epoch` returns the entry epoch, `equity` the account's equity, `server_time` the broker's clock in seconds by
     a quote.
     """
 
@@ -60,6 +60,7 @@ class Executor:
         underway: Underway,
         *,
         gate: Callable[[Signal], str | None],
+        killed: Callable[[], str | None],
         epoch: Callable[[], int],
         equity: Callable[[], float],
         server_time: Callable[[Tick], int],
@@ -74,6 +75,7 @@ class Executor:
         self._rules = rules
         self._underway = underway
         self._gate = gate
+        self._killed = killed
         self._epoch = epoch
         self._equity = equity
         self._server_time = server_time
@@ -132,6 +134,9 @@ class Executor:
 
     async def _send(self, signal: Signal, prepared: Prepared) -> Signal:
         for attempt in range(1, MAX_TRIES + 1):
+            killed = self._killed()
+            if killed is not None:
+                return await self._fail(signal, f"not sent: {killed}")
             self._underway.sent(prepared.intent, prepared.intent.price or entry_price(signal.side, prepared.tick))
             try:
                 reply = await self._broker.send(prepared.request, epoch=prepared.intent.epoch)

@@ -32,6 +32,7 @@ class EntryGate:
         reconciler: Reconciler,
         cycle: Callable[[], GuardCycle],
         *,
+        killed: Callable[[], str | None],
         nets: bool,
         closing: Callable[[str, str], str | None],
         market_finished: Callable[[], bool],
@@ -43,6 +44,7 @@ class EntryGate:
         self._specs = specs
         self._reconciler = reconciler
         self._cycle = cycle
+        self._killed = killed
         self._nets = nets
         self._closing = closing
         self._market_finished = market_finished
@@ -51,6 +53,9 @@ class EntryGate:
         """Why nothing may be opened now, on any symbol; None when it may."""
         if self._modes.mode is not EngineMode.RUNNING:
             return f"the engine is {self._modes.mode}"
+        killed = self._killed()
+        if killed is not None:
+            return killed
         if not self._reconciler.compared:
             return "what happened at the broker while no engine ran is still being looked for"
         if self._journal.failure is not None:

@@ -23,6 +23,9 @@ async def reset(engine: AccountEngine, action: Reset, reason: str, who: dict[str
     if engine.modes.mode is not EngineMode.HALTED:
         raise Refused(f"the engine is {engine.modes.mode}; only a HALTED one is reset")
     _needs(reason, "a reset")
+    killed = engine.killing.lift_refusal()
+    if killed is not None:
+        raise Refused(f"no reset: {killed}")
     if engine.is_live and action.account != engine.account.login:
         raise Refused(f"this is a live account: a reset needs its number, {engine.account.login}")
     facts = _flat(engine)

@@ -88,7 +88,8 @@ def _order(signal: Signal) -> tuple[bool, datetime]:
 
 
 def _notices(engine: AccountEngine) -> list[str]:
-    notices = []
+    killed = engine.killing.notice()
+    notices = [killed] if killed is not None else []
     cycle = engine.cycle
     if cycle.blind:
         notices.append(f"BLIND: no valid account reading; entries are blocked ({plain(cycle.reading.reason)})")

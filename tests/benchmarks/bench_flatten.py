@@ -35,6 +35,7 @@ from engine.config import Settings
 from engine.events import EventType
 from engine.intake.proposals import Proposal
 from engine.journal import Journal
+from engine.killswitch import KillFile
 from engine.orders import closing_request, opening_request
 from engine.projection import SCHEMA, project
 from engine.signals import Intent
@@ -93,6 +94,7 @@ async def desk(folder: Path) -> AsyncIterator[Desk]:
         randomness=random.Random(1),
         loop_id="bench",
         account=account,
+        kill_switch=KillFile(folder),
         watched=SYMBOLS,
     )
     ready = asyncio.Event()

@@ -25,6 +25,7 @@ from engine.control.target import Operator
 from engine.events import Event
 from engine.intake.proposals import Proposal
 from engine.journal import Journal
+from engine.killswitch import KillFile
 from engine.paper.brokerclock import BrokerClock
 from engine.paper.client import PaperClient
 from engine.paper.terminal import PaperTerminal, TerminalConfig
@@ -66,6 +67,7 @@ class World:
     target: EngineTarget
     running: asyncio.Task[None]
     clock: VirtualClock
+    kill_file: KillFile
     life: Life | None = None
     ids: random.Random = field(default_factory=lambda: random.Random(99))
 
@@ -184,6 +186,7 @@ async def world(
         await asyncio.sleep(0.01)
         market.step()
 
+    kill_file = KillFile(folder)
     engine = AccountEngine(
         settings=chosen,
         broker=broker,
@@ -192,6 +195,7 @@ async def world(
         randomness=random.Random(seed),
         loop_id="simulation",
         account=account,
+        kill_switch=kill_file,
         watched=tuple(market.market.instruments),
         strategy=strategy,
         step=step if lockstep else None,
@@ -205,7 +209,7 @@ async def world(
         ready.set()
 
     running = asyncio.create_task(engine.run(ready=announce))
-    made = World(market, gateways, journal, engine, target, running, clock, life)
+    made = World(market, gateways, journal, engine, target, running, clock, kill_file, life)
     if life is not None:
         life.begin(journal, running.cancel, lambda: engine.modes.mode)
     try:

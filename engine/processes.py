@@ -1,0 +1,73 @@
+"""Processes known by pid and by when they were started, so that a later one of the same pid is never taken for it.
+
+In: a pid. Out: its birth, or None when no such process lives (a zombie does not live). Killing is certain or says that
+it was not: whoever fences an engine must know that it is dead.
+"""
+
+import os
+import signal
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """One process. `birth` is only ever compared: what it says differs between systems."""
+
+    pid: int
+    birth: str
+
+    @property
+    def lives(self) -> bool:
+        """Whether this very process is there still, stopped or hung ones too."""
+        return birth_of(self.pid) == self.birth
+
+
+def birth_of(pid: int) -> str | None:
+    """When a process was started; None when it has ended, reaped or not."""
+    if sys.platform == "linux":
+        # In ticks since the boot that the id names: a machine's clock that is set moves psutil's answer.
+        try:
+            status = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+            boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        except OSError:
+            return None
+        return None if status[0] in "ZX" else f"{boot} {status[19]}"
+    try:
+        process = psutil.Process(pid)
+        return None if process.status() == psutil.STATUS_ZOMBIE else repr(process.create_time())
+    except psutil.Error:
+        return None
+
+
+def ourselves() -> Known:
+    """This process."""
+    return known(os.getpid())
+
+
+def known(pid: int) -> Known:
+    """A process that lives now; one that has ended meanwhile never lives again under this name."""
+    return Known(pid, birth_of(pid) or "ended")
+
+
+def kill(process: Known) -> bool:
+    """End a process at once, stopped or hung ones too; whether it was there. Its death may take a moment.
+
+    Raises PermissionError for another user's.
+    """
+    if not process.lives:
+        return False
+    try:
+        os.kill(process.pid, signal.SIGTERM if sys.platform == "win32" else signal.SIGKILL)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def living(processes: Iterable[Known]) -> list[Known]:
+    """Those that are there still."""
+    return [process for process in processes if process.lives]
