@@ -257,11 +257,23 @@ def _flatten(
     yes: Yes = False,
     reason: Reason = "",
     timeout: Annotated[float, typer.Option(min=0, help="Seconds to wait for the broker's confirmation.")] = 60.0,
+    direct: Annotated[
+        bool,
+        typer.Option(
+            "--direct",
+            help="Do without an engine that does not answer: kill it and its gateways, close from here, stay until"
+            " flat. Leaves a kill file.",
+        ),
+    ] = False,
 ) -> None:
     """Cancel and close everything on the account, then halt. Waits until the broker confirms that it is flat."""
     from console import calls
 
     checked = _checked_reason(reason)
+    if direct:
+        from console.cli_direct import flatten_directly
+
+        raise typer.Exit(flatten_directly(context.obj, yes, checked))
     _confirm(context, yes, "Close every position and cancel every order")
     _perform(context, lambda client: calls.flatten(client, checked, timeout))
 
