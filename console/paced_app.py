@@ -5,9 +5,12 @@ In: a Terminal. Out: the driver, the filters and the tick that go with it; `pain
 
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
+from rich.console import RenderableType
 from textual.app import App
 from textual.filter import LineFilter
+from textual.screen import Screen
 
 from console.driver import FlowMoved, driver_class
 from console.flow import Flow
@@ -43,10 +46,11 @@ class PacedApp(App[int]):
         """The terminal has taken something."""
         self.pacer.moved()
 
-    def post_display_hook(self) -> None:
-        """Called by Textual behind every frame."""
+    def _display(self, screen: Screen[Any], renderable: RenderableType | None) -> None:
+        """Textual writes a frame."""
+        super()._display(screen, renderable)
         if self._running:
-            self.pacer.shown()
+            self.pacer.shown(renderable is not None)
 
     def get_line_filters(self) -> Sequence[LineFilter]:
         """Without colours, ours; Textual's turns them into greys."""

@@ -39,6 +39,8 @@ class Pacer:
         self._held = ExitStack()
         self.holding = False
         """Whether nothing is written until the terminal has caught up."""
+        self.deferred = False
+        """Whether the visible screen has changes of its layout that it has not written."""
         self.paints = self.skips = 0
         self._due = self._lost = False
         self._seen: deque[tuple[float, int, int, int]] = deque()
@@ -62,9 +64,9 @@ class Pacer:
         if not self.holding and self._due:
             self._paint_now()
 
-    def shown(self) -> None:
+    def shown(self, anything: bool) -> None:
         """A frame was written, or Textual threw one away because nothing may be written now."""
-        if self.holding:
+        if self.holding and anything:
             self._lost = True
         self._look()
 
@@ -84,6 +86,9 @@ class Pacer:
             if self._lost:
                 self._lost = False
                 self._app.screen.refresh(layout=True)
+            elif self.deferred:
+                self._app.screen._compositor_refresh()
+            self.deferred = False
             self._app.screen.check_idle()
 
     def _note(self) -> None:

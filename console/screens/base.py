@@ -47,6 +47,13 @@ class Painted(Screen[Any]):
         """Show what is known now."""
         raise NotImplementedError
 
+    def _compositor_refresh(self) -> None:
+        """Textual writes what has changed here; what a terminal that is behind must wait for is kept, not lost."""
+        if self.console.pacer.holding:
+            self.console.pacer.deferred = True
+        else:
+            super()._compositor_refresh()
+
     @property
     def console(self) -> "Console":
         """The app."""
