@@ -16,7 +16,7 @@ _ASKED = re.compile(rb"\x1b\[(\d+);(\d+)H\x1b\[6n")
 
 
 class Line:
-    """A console in a terminal of 120 by 32, whose far end is read by `read_until` only."""
+    """A console in a terminal of 120 by 32, whose far end is read only when a test reads."""
 
     def __init__(self, house: House, *arguments: str, bytes_per_second: float = 1e9) -> None:
         self.received = b""
@@ -45,6 +45,13 @@ class Line:
             assert took < seconds, self.received[-2000:]
             self._read()
         return time.monotonic() - began
+
+    def read_for(self, seconds: float) -> int:
+        """Read for so long, and return how many bytes came."""
+        start, until = len(self.received), time.monotonic() + seconds
+        while time.monotonic() < until:
+            self._read()
+        return len(self.received) - start
 
     def _read(self) -> None:
         if not select.select([self._outer], [], [], 0.05)[0]:
