@@ -85,7 +85,7 @@ class Console(PacedApp):
         """What the availability of commands depends on: the screen below any dialog, and its row as it was shown."""
         for screen in self._drawn():
             if isinstance(screen, ConsoleScreen):
-                row, settled = screen.selected(), screen.settled()
+                row, settled = screen.selected(), screen.settled() and not self.pacer.holding
                 return Context(self.view(), screen.name_here, row, settled, self._under_way)
         return Context(self.view(), "")
 

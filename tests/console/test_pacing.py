@@ -5,7 +5,20 @@ import pytest
 from console.ascii import to_ascii
 from console.flow import PROBE_SECONDS, REMIND_SECONDS, WINDOW_BYTES, Flow, answer_of
 from console.terminal import Colours, detect
-from tests.console.fake import FakeEngine, Ticking, connected, console, frame, ink, position, shown, snapshot, until
+from tests.console.fake import (
+    FakeEngine,
+    Ticking,
+    connected,
+    console,
+    frame,
+    ink,
+    position,
+    shown,
+    signal,
+    snapshot,
+    toasts,
+    until,
+)
 
 
 def _frame(flow: Flow, size: int) -> str:
@@ -104,6 +117,23 @@ async def test_nothing_is_shown_while_the_terminal_is_behind_and_then_the_newest
         assert not app.pacer.holding
         assert "Equity 3.00" in ink(app, "#header")
         await until(pilot, lambda: "[2 Positions" in frame(app))
+
+
+async def test_no_row_is_decided_on_that_the_terminal_may_not_have_drawn_yet() -> None:
+    clock = Ticking()
+    engine = FakeEngine(snapshot(signals=[signal()]))
+    app = console(engine, clock)
+    async with app.run_test(size=(120, 32)) as pilot:
+        await connected(pilot)
+        await until(pilot, lambda: app.context().row is not None)
+        clock.now += 5
+        assert app.context().settled
+        app.flow.wrote(WINDOW_BYTES + 1)
+        app.pacer.tick()
+        assert not app.context().settled
+        await pilot.press("a")
+        await until(pilot, lambda: "look again" in toasts(app))
+        assert not engine.sent
 
 
 async def test_f12_shows_what_the_line_is_doing() -> None:
