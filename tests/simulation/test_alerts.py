@@ -146,6 +146,7 @@ def test_open_alerts_survive_a_death_which_is_told_too_and_go_on_escalating(tmp_
             assert views["guard:drawdown:tripped"].id == kept[0]
             assert views["guard:drawdown:tripped"].delivered_to == ["phone"]
             assert "died" in views["death"].text
+            assert not [body for body in messenger.to("phone") if "made-up" in body], "it has been told of that"
             await made.until(lambda: any("made-up" in body for body in messenger.to("boss")), 320)
             assert (await made.command(Acknowledge(all=True))).accepted
             await asyncio.sleep(1)

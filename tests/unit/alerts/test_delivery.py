@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.alerts import delivery
 from engine.alerts.addresses import EXIT_TOO_LONG, variable, without_addresses
 from engine.alerts.delivery import ChildCourier, Result, deliver_once, run_child
 from engine.alerts.letter import Message
@@ -139,6 +140,32 @@ def test_the_child_ends_by_itself_when_whoever_started_it_is_gone(address: Addre
         )
         printed, _ = child.communicate(json.dumps(asked).encode(), timeout=30)
         assert (child.returncode, printed) == (EXIT_TOO_LONG, b"")
+
+
+def test_a_child_that_does_not_end_itself_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def stuck() -> "subprocess.Popen[str]":
+        command = [sys.executable, "-c", "import time; time.sleep(60)"]
+        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    monkeypatch.setattr(delivery, "_start", stuck)
+    began = time.monotonic()
+    assert delivered(message(), seconds=1) == {"phone": "no whole answer within 1 s: given up"}
+    assert time.monotonic() - began < 30
+
+
+def test_a_child_that_dies_or_prints_nonsense_is_a_failure_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken() -> "subprocess.Popen[str]":
+        command = [sys.executable, "-c", "print('[]'); print('{'); raise SystemExit(7)"]
+        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    monkeypatch.setattr(delivery, "_start", broken)
+    assert delivered(message()) == {"phone": "the program that delivers ended with code 7"}
+
+
+def test_an_engine_never_imports_what_delivers() -> None:
+    code = "import sys, engine.app; print([m for m in ('apprise', 'requests', 'keyring') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 def test_deliver_once_needs_no_engine_and_tells_the_escalation_too(address: Address) -> None:
