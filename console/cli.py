@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
+from console.cli_alerts import add_commands as add_alert_commands
 from console.cli_close import close_commands
 from console.cli_parts import AsJson, Reason, Yes
 from console.cli_parts import checked as _checked
@@ -33,6 +34,7 @@ app.add_typer(signal_commands, name="signal", no_args_is_help=True)
 app.add_typer(journal_commands, name="journal")
 app.add_typer(close_commands, name="close")
 add_commands(app)
+add_alert_commands(app)
 
 _NAMED_SIGNAL = re.compile(r"^([^@\s]{1,64})(?:@([0-9]{1,18}))?$")
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 from textual.binding import Binding, BindingType
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 
+from console.alert_commands import Acknowledge
 from console.close_commands import CloseLosers, ClosePosition, CloseSource, CloseSymbol, CloseWinners, GiveUpClose
 from console.command import NOT_CONNECTED, Command, Context, linked
 from console.risk_commands import ResetHalt, SetBases, SettleFunds, UnlockGuard
@@ -292,6 +293,7 @@ COMMANDS: tuple[Command, ...] = (
     CancelOrder(),
     PauseOrResume(),
     FlattenAll(),
+    Acknowledge(),
     ResetHalt(),
     UnlockGuard(),
     SetBases(),

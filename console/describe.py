@@ -135,6 +135,8 @@ def banner(view: View, width: int, most: int = 4) -> tuple[Line, ...]:
         said.append((f"{connection(view).text}: {plain(view.detail)}.{kept}", "alarm"))
     snapshot = view.snapshot
     if snapshot is not None:
+        if snapshot.alerts:
+            said.append((plain(_alerts_in_a_row(snapshot, width)), "alarm"))
         if snapshot.engine.mode == "HALTED":
             why = plain(snapshot.engine.halt_reason or "no reason was recorded")
             said.append((f"HALTED (R lifts it, or quarterdeck reset): {why}", "alarm"))
@@ -159,6 +161,13 @@ def banner(view: View, width: int, most: int = 4) -> tuple[Line, ...]:
         hidden = f" ... and {len(lines) - most + 1} more lines"
         lines = [*lines[: most - 1], (Piece(hidden.ljust(width), "alarm"),)]
     return tuple(lines)
+
+
+def _alerts_in_a_row(snapshot: "Snapshot", width: int) -> str:
+    """How many alerts nobody has acknowledged, and the worst of them, in one row."""
+    count, first = len(snapshot.alerts), snapshot.alerts[0]
+    head = f"{count} ALERT{'S' if count > 1 else ''}, K acknowledges: "
+    return head + plain(f"{first.severity.upper()} {first.text}", max(20, width - 4 - len(head)))
 
 
 def tabs(view: View, here: str) -> Line:
@@ -307,6 +316,7 @@ def event_tone(event_type: str) -> Tone:
         "funds_unexplained",
         "guard_block",
         "guard_locked",
+        "alert_failed",
         "broker_clock_changed",
     ):
         return "alarm"
@@ -322,6 +332,7 @@ def event_tone(event_type: str) -> Tone:
         "clock_set",
         "bases_set",
         "guards_configured",
+        "alert_raised",
     ):
         return "warn"
     if event_type in (

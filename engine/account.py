@@ -11,6 +11,8 @@ import random
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any
 
+from engine.alerts.delivery import Courier
+from engine.alerts.desk import AlertDesk
 from engine.approvals import Refused, SignalBook
 from engine.bookkeeping import Bookkeeper
 from engine.broker.base import Account, Broker, BrokerError, MarginMode, Tick
@@ -62,7 +64,7 @@ class AccountEngine:
 
     `to_utc_msc` turns what a replayed or made-up market's clock shows into UTC; None: the market is live. `strategy` is
     asked for proposals on every new quote; `step` moves a replayed market one tick per guard cycle;
-    `market_finished` says that a replay has ended.
+    `market_finished` says that a replay has ended. `courier` takes alerts away; None: none are raised.
     """
 
     def __init__(
@@ -81,6 +83,7 @@ class AccountEngine:
         step: Callable[[], Awaitable[None]] | None = None,
         market_finished: Callable[[], bool] = lambda: False,
         to_utc_msc: Callable[[int], int] | None = None,
+        courier: Courier | None = None,
     ) -> None:
         self.settings = settings
         self.broker = broker
@@ -91,6 +94,8 @@ class AccountEngine:
         self.account = account
         self.key = f"{account.login}@{account.server}"
         self.recorder = Recorder(journal, clock, loop_id, self.key)
+        self.alerts = AlertDesk(self.recorder, settings.alerts, randomness)
+        self._courier = courier
         self.specs = SpecBook(broker)
         self.book = SignalBook(self.recorder)
         self.proposals = Proposals(
@@ -183,6 +188,8 @@ class AccountEngine:
         """Start, go round until `stop_requested`, stop. A bug in any part ends this with that bug."""
         async with asyncio.TaskGroup() as group:
             self._group = group
+            if self._courier is not None:
+                await self.alerts.start(self._courier, self.spawn)
             await self._restore()
             cycling = group.create_task(self._cycle_forever(), name="guard cycle")
             housekeeping = group.create_task(self._housekeep(), name="housekeeping")
@@ -201,6 +208,7 @@ class AccountEngine:
             await self.cycle.stop()
             await self.recorder.urgent(self.recorder.draft(EventType.ENGINE_STOPPED))
             await self.recorder.drained()
+            await self.alerts.stop()
 
     async def _restore(self) -> None:
         """Take up the account's state from the journal, compare with the broker, and go on where it was left."""

@@ -20,6 +20,7 @@ from typing import Any
 import filelock
 
 from engine.account import AccountEngine
+from engine.alerts.delivery import ChildCourier
 from engine.broker.base import Account, BrokerError
 from engine.broker.child import spawn_workers
 from engine.broker.connection import GatewayChange
@@ -123,6 +124,7 @@ async def _serve(profile: str, settings: Settings, folder: Path, kill_file: Kill
             step=market.step if market and settings.paper.speed == "max" else None,
             to_utc_msc=market.to_utc_msc if market else None,
             market_finished=(lambda: market.finished) if market else (lambda: False),
+            courier=ChildCourier(settings.alerts.deliver_seconds),
         )
         server = ControlServer(
             EngineTarget(engine, gateways, profile=profile, started_at=started_at),

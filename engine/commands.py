@@ -4,11 +4,14 @@ In: one command and who sent it. Out: a result, and a `command` event with it. W
 journal; what raises risk is refused while the journal cannot be written.
 """
 
-from engine import risk_commands
+from typing import Any
+
+from engine import alert_commands, risk_commands
 from engine.account import AccountEngine
 from engine.approvals import Refused
 from engine.broker.base import Side
 from engine.control.messages import (
+    Acknowledge,
     Action,
     AddSignal,
     Approve,
@@ -25,6 +28,7 @@ from engine.control.messages import (
     SetBases,
     SettleFunds,
     Stop,
+    TestAlert,
     Unlock,
 )
 from engine.control.once import body_digest
@@ -62,7 +66,7 @@ async def carry_out(engine: AccountEngine, command: Command, operator: Operator)
 
 async def _dispatch(
     engine: AccountEngine, action: Action, reason: str, who: dict[str, str]
-) -> tuple[str, dict[str, str]]:
+) -> tuple[str, dict[str, Any]]:
     match action:
         case Approve():
             refusal = engine.gate.approval_refusal(engine.book.get(action.signal))
@@ -119,6 +123,10 @@ async def _dispatch(
             return await risk_commands.set_bases(engine, action, reason, who), {}
         case SettleFunds():
             return await risk_commands.settle_funds(engine, action, reason, who), {}
+        case Acknowledge():
+            return alert_commands.acknowledge(engine, action, reason, who), {}
+        case TestAlert():
+            return alert_commands.test(engine, who)
         case Stop():
             engine.stop_requested.set()
             return "the engine stops; positions stay as they are", {}

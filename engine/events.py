@@ -79,6 +79,10 @@ class EventType(StrEnum):
     GATEWAY_LOST = "gateway_lost"
     GATEWAY_STARTED = "gateway_started"
     FALLBACK_MERGED = "fallback_merged"
+    ALERT_RAISED = "alert_raised"
+    ALERT_DELIVERED = "alert_delivered"
+    ALERT_FAILED = "alert_failed"
+    ALERT_ACKNOWLEDGED = "alert_acknowledged"
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
 
+from engine.control.alerts import Acknowledge as Acknowledge
+from engine.control.alerts import AlertView as AlertView
+from engine.control.alerts import TestAlert as TestAlert
 from engine.control.risk import FundsView as FundsView
 from engine.control.risk import GuardView as GuardView
 from engine.control.risk import LockView as LockView
@@ -288,6 +291,8 @@ class Snapshot(Wire):
     closings: list[ClosingView] = []
     """Scoped closes, oldest first."""
     heartbeat: HeartbeatView | None = None
+    alerts: list[AlertView] = []
+    """What is open and not acknowledged, critical ones first."""
 
 
 class EventView(Wire):
@@ -479,7 +484,9 @@ Action = Annotated[
     | SettleFunds
     | Stop
     | AddSignal
-    | Cancel,
+    | Cancel
+    | Acknowledge
+    | TestAlert,
     Field(discriminator="kind"),
 ]
 

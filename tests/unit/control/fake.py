@@ -6,6 +6,7 @@ from typing import Any
 
 from engine.control.messages import (
     AccountView,
+    AlertView,
     ClosingView,
     Command,
     CommandResult,
@@ -115,6 +116,7 @@ class FakeEngine:
         self.signals: list[SignalView] = []
         self.flatten: FlattenView | None = None
         self.closings: list[ClosingView] = []
+        self.alerts: list[AlertView] = []
         self.mode = "RUNNING"
         self.padding = ""
         self.empty = False
@@ -191,6 +193,7 @@ class FakeEngine:
             signals=self.signals,
             flatten=self.flatten,
             closings=self.closings,
+            alerts=self.alerts,
         )
 
     async def events(self, after: int, limit: int) -> EventsPage:
