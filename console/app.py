@@ -192,8 +192,8 @@ class Console(App[int]):
         return ()
 
 
-def run_console(profile: str) -> int:
-    """Run the console on a profile until the operator quits. Returns the exit code."""
-    from console.host import Host
+def run_console(profile: str, *, socket: str | None = None, read_only: bool = False) -> int:
+    """Run the console on a profile, or at another user's socket, until the operator quits. Returns the exit code."""
+    from console.host import attached
 
-    return Console(Link(Host(profile).attach)).run() or 0
+    return Console(attached(profile, socket, read_only=read_only)).run() or 0

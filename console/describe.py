@@ -254,7 +254,7 @@ _ORDER += ("message", "statement", "reason", "said", "what", "guard", "verdict",
 _BARE = frozenset({"signal", "symbol", "side", "volume", "price", "mode", "kind", "message", "statement", "reason"})
 _BARE |= {"said", "what", "verdict"}
 _IN_DETAIL = frozenset(
-    {"origin", "operator", "intent", "loop_id", "digest", "id", "epoch", "version", "result", "state"}
+    {"origin", "operator", "via", "intent", "loop_id", "digest", "id", "epoch", "version", "result", "state"}
 )
 _IN_DETAIL |= {"created_at", "expires_at", "guard_evaluated_at", "halt_reason", "position", "explained"}
 _OF_HEARTBEAT = (

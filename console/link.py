@@ -105,9 +105,14 @@ Question = Callable[[ConsoleClient], Awaitable[object]]
 
 
 class Link:
-    """The one connection of a console. `post` takes the messages; `attach` is tried again with back-off."""
+    """The one connection of a console. `post` takes the messages; `attach` is tried again with back-off.
 
-    def __init__(self, attach: Attach) -> None:
+    `console_id` is what the client tells the engine to know this console by; `read_only`: it asked only to look.
+    """
+
+    def __init__(self, attach: Attach, *, console_id: str = "", read_only: bool = False) -> None:
+        self.console_id = console_id
+        self.read_only = read_only
         self._attach = attach
         self._client: ConsoleClient | None = None
         self._was_up = False

@@ -27,6 +27,7 @@ from engine.broker.gateway import Gateways
 from engine.broker.mt5 import Mt5Broker
 from engine.clock import Clock, SystemClock
 from engine.config import Settings, SettingsError, state_folder
+from engine.control.access import Access, UnknownUser
 from engine.control.address import control_address
 from engine.control.messages import CommandResult
 from engine.control.server import ControlServer
@@ -113,10 +114,15 @@ async def _serve(profile: str, settings: Settings, folder: Path) -> None:
             to_utc_msc=market.to_utc_msc if market else None,
             market_finished=(lambda: market.finished) if market else (lambda: False),
         )
+        try:
+            access = Access.of(settings.control, folder)
+        except UnknownUser as error:
+            raise SettingsError(str(error)) from error
         server = ControlServer(
             EngineTarget(engine, gateways, profile=profile, started_at=started_at),
             control_address(folder),
             known=await _known_commands(journal),
+            access=access,
         )
         _stop_on_signals(engine.stop_requested)
         if market is not None:

@@ -32,6 +32,7 @@ from engine.control.target import Operator
 from engine.events import EventType
 from engine.intake.proposals import Proposal
 from engine.journal import Conflict, JournalError
+from engine.scope import NOTHING_LEFT
 from engine.signals import EntryType, Signal, SignalState
 from engine.state import EngineMode, IllegalTransition
 from engine.text import plain
@@ -39,7 +40,7 @@ from engine.text import plain
 
 async def carry_out(engine: AccountEngine, command: Command, operator: Operator) -> CommandResult:
     """Carry out one command. A refusal is a result; an exception is a bug."""
-    who = {"operator": operator.name, "origin": operator.origin}
+    who = operator.who()
     reason = plain(command.reason)
     try:
         message, data = await _dispatch(engine, command.action, reason, who)
@@ -102,7 +103,7 @@ async def _dispatch(
             return await _resume(engine, reason, who), {}
         case Flatten():
             joined = engine.modes.mode is EngineMode.FLATTENING
-            engine.flatten(reason or "flattened by the operator", operator=who["operator"], origin=who["origin"])
+            engine.flatten(reason or "flattened by the operator", leave=NOTHING_LEFT, **who)
             return "flatten goes on" if joined else "flatten started", {}
         case Cancel():
             return await _cancel(engine, action, reason, who), {"signal": action.signal}

@@ -24,6 +24,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from engine.control.settings import ControlSettings
 from engine.guards.settings import GuardSettings
 
 PROFILE_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,39}$")
@@ -210,6 +211,7 @@ class Settings(BaseSettings):
     entry: EntrySettings = EntrySettings()
     flatten: FlattenSettings = FlattenSettings()
     paper: PaperSettings = PaperSettings()
+    control: ControlSettings = ControlSettings()
 
     @property
     def is_paper(self) -> bool:

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Protocol
 
 from engine.control.messages import Command, CommandResult, EquityCurve, EventMatches, EventsPage, Snapshot
+from engine.control.wire import Role
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,9 +13,17 @@ class Operator:
     """Who sent a command and by what means; goes into the journal with it."""
 
     name: str
-    """The operating system's user name of the peer."""
+    """The operating system's user name of the peer, or the name of its token."""
     origin: str
     """"console", "cli", "api", or another short word the client calls itself."""
+    role: Role = "operator"
+    via: str = ""
+    """Where the client says it sits, as "ssh 10.0.0.5 port 51234"; "" at the desk. Claimed, not proved."""
+
+    def who(self) -> dict[str, str]:
+        """What a journalled event says of whoever caused it."""
+        via = {"via": self.via} if self.via else {}
+        return {"operator": self.name, "origin": self.origin, **via}
 
 
 class ControlTarget(Protocol):
