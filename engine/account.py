@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any
 
 from engine.approvals import Refused, SignalBook
+from engine.attendance import NOBODY, Attendance
 from engine.bookkeeping import Bookkeeper
 from engine.broker.base import Account, Broker, BrokerError, MarginMode, Tick
 from engine.clock import Clock
@@ -155,6 +156,9 @@ class AccountEngine:
             batch_size=settings.loop.batch_size,
             flatten=lambda reason: self.flatten(reason),
         )
+        self.attendance = Attendance(
+            self.recorder, self.modes, settings.control, spawn=self.spawn, flatten=self._flatten_unattended
+        )
         self.cycle: GuardCycle
         self.market: MarketClock
         self.risk: Risk
@@ -180,10 +184,12 @@ class AccountEngine:
             watching = group.create_task(self._watch(), name="blindness")
             comparing = group.create_task(self._compare(), name="reconciliation")
             await self.loop.start()
+            self.attendance.begin()
             if ready is not None:
                 await ready()
             await self.stop_requested.wait()
             await self.loop.stop()
+            self.attendance.stop()
             housekeeping.cancel()
             watching.cancel()
             comparing.cancel()
@@ -207,6 +213,7 @@ class AccountEngine:
         await self._count_lifetime()
         values = await self.journal.get_values(self.key)
         await self._take_up_guards(state, values)
+        await self.attendance.restore(values)
         self.underway.restore(self.book.all())
         self.cycle = GuardCycle(
             self.broker,
@@ -312,6 +319,7 @@ class AccountEngine:
         while True:
             await asyncio.sleep(HOUSEKEEPING_SECONDS)
             self.cycle.watch_blindness()
+            self.attendance.watch()
 
     async def _housekeep(self) -> None:
         while True:
@@ -423,6 +431,9 @@ class AccountEngine:
     async def _flatten_for_guard(self, reason: str, cause: Draft) -> int:
         report = await asyncio.shield(self.flatten(reason, cause, operator="drawdown guard", origin="engine"))
         return report.positions_closed
+
+    async def _flatten_unattended(self, reason: str) -> None:
+        await asyncio.shield(self.flatten(reason, operator=NOBODY, origin="engine"))
 
     async def _close_for_guard(self, reason: str) -> None:
         await self.closings.start(wire.AllScope(), reason, operator="sessions guard", origin="engine")

@@ -76,6 +76,8 @@ class EventType(StrEnum):
     PEAK_RESET = "peak_reset"
     GATEWAY_LOST = "gateway_lost"
     GATEWAY_STARTED = "gateway_started"
+    OPERATOR_ATTACHED = "operator_attached"
+    OPERATOR_DETACHED = "operator_detached"
     FALLBACK_MERGED = "fallback_merged"
 
 

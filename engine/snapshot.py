@@ -70,6 +70,7 @@ def snapshot(engine: AccountEngine, *, profile: str, started_at: datetime, gatew
         flatten=_flatten(engine),
         closings=[_closing(job) for job in engine.closings.all()],
         heartbeat=_heartbeat(cycle.heartbeat),
+        attached=engine.attendance.attached(),
     )
 
 
@@ -98,6 +99,8 @@ def _notices(engine: AccountEngine) -> list[str]:
         notices.append(f"JOURNAL FAILED: no new orders until a restart ({engine.journal.failure})")
     if cycle.guard_error is not None:
         notices.append(f"GUARD FAILED: entries are blocked ({plain(cycle.guard_error)})")
+    if unattended := engine.attendance.notice():
+        notices.append(unattended)
     notices += guard_notices(engine)
     refusal = engine.gate.trading_refusal()
     if refusal is not None:

@@ -18,7 +18,8 @@ from aiohttp.http_exceptions import BadHttpMessage
 from aiohttp.typedefs import Handler
 from pydantic import AwareDatetime, BaseModel, Field, ValidationError
 
-from engine.control.access import Access, Denied
+from engine.control.access import Access, Denied, console_id
+from engine.control.caller import TOKEN_HEADER
 from engine.control.listening import bound_socket, checked_folder, remove_socket
 from engine.control.messages import Command, CommandResult, Problem, Wire
 from engine.control.once import (
@@ -30,7 +31,7 @@ from engine.control.once import (
 )
 from engine.control.peer import peer_uid
 from engine.control.stream import MAX_CLIENTS, StreamHub
-from engine.control.target import ControlTarget, Operator
+from engine.control.target import ControlTarget, Operator, Visitor
 
 __all__ = ["ControlServer", "ControlTarget", "Operator", "body_digest"]
 
@@ -188,7 +189,18 @@ class ControlServer:
             return _problem(503, "the engine is stopping")
         if self._hub.full:
             return _problem(429, f"{MAX_CLIENTS} streams are open, and no more are served at a time")
-        return await self._hub.serve(request, query.after)
+        operator = request[_OPERATOR]
+
+        def admitted() -> bool:
+            if TOKEN_HEADER not in request.headers:
+                return True
+            try:
+                return self._admitted(request) == operator
+            except Denied:
+                return False
+
+        visitor = Visitor(operator, console_id(request.headers))
+        return await self._hub.serve(request, query.after, visitor, admitted)
 
     async def _command(self, request: web.Request) -> web.Response:
         operator = request[_OPERATOR]

@@ -7,9 +7,9 @@ need two of them.
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, StringConstraints, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
 from engine.control.address import MAX_SOCKET_PATH_BYTES
 from engine.control.wire import Role
@@ -27,6 +27,10 @@ class ControlSettings(BaseModel):
     """Other users of this machine and their roles, at the shared socket."""
     shared_socket: Path | None = None
     """A second socket that every user can reach; whoever is neither listed nor has a token is refused there."""
+
+    on_last_operator: Literal["keep", "pause", "flatten"] = "keep"
+    """What happens when the last operator has left and none has come back within the grace time."""
+    grace_seconds: Annotated[float, Field(ge=1, le=86_400)] = 60.0
 
     @field_validator("shared_socket")
     @classmethod

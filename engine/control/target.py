@@ -26,6 +26,14 @@ class Operator:
         return {"operator": self.name, "origin": self.origin, **via}
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Visitor:
+    """One open stream. `console` is what its console calls itself, "" when it does not say."""
+
+    operator: Operator
+    console: str = ""
+
+
 class ControlTarget(Protocol):
     """The engine as the control API sees it. All of it runs on the engine's loop and must not block."""
 
@@ -51,6 +59,14 @@ class ControlTarget(Protocol):
         A refusal is a result that is not accepted. A raised error is a defect of the engine. It must not wait for
         the control server to stop, since the server waits for it.
         """
+        ...
+
+    def arrived(self, visitor: Visitor) -> None:
+        """A stream has been opened: from now on this visitor is attached."""
+        ...
+
+    def left(self, visitor: Visitor) -> None:
+        """That stream has ended, whatever ended it. Called once for each that has arrived."""
         ...
 
     def healthy(self) -> tuple[bool, str]:

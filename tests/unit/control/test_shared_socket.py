@@ -1,6 +1,7 @@
+import asyncio
 import os
 import stat
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from pathlib import Path
 
@@ -10,8 +11,8 @@ from engine.control import server as server_module
 from engine.control.access import Access
 from engine.control.address import AddressError
 from engine.control.caller import Caller
-from engine.control.client import ControlClient, ControlError
-from engine.control.messages import Pause
+from engine.control.client import ControlClient, ControlError, EngineUnreachable
+from engine.control.messages import Pause, StreamMessage
 from engine.control.server import ControlServer
 from engine.control.tokens import TokenBook
 from tests.unit.control.fake import FakeEngine
@@ -117,3 +118,49 @@ async def test_a_folder_of_another_user_holds_no_shared_socket(
         with pytest.raises(AddressError, match=f"belongs to uid {EVE}"):
             await server.start()
         await server.stop()
+
+
+async def test_who_streams_is_attached_until_the_connection_ends(
+    served: ControlServer, engine: FakeEngine, address: str
+) -> None:
+    caller = Caller("console", via="ssh ::1 port 5", console="c0ffee", read_only=True)
+    async with ControlClient(address, caller) as client, aclosing(client.stream()) as messages:
+        await anext(messages)
+        (visitor,) = engine.visitors
+        assert (visitor.console, visitor.operator.role, visitor.operator.via) == ("c0ffee", "viewer", "ssh ::1 port 5")
+        (connection,) = served._hub._clients
+        connection.drop()
+        with pytest.raises(EngineUnreachable):
+            await _exhaust(messages)
+    await _until(lambda: engine.departed == [visitor])
+    assert engine.visitors == []
+
+
+async def test_a_token_that_is_taken_away_ends_its_stream(
+    served: ControlServer, engine: FakeEngine, address: str, book: TokenBook
+) -> None:
+    dora = Caller("console", token=book.add("dora", "operator"))
+    erik = Caller("console", token=book.add("erik", "operator"))
+    async with (
+        ControlClient(address, dora) as first,
+        ControlClient(address, erik) as second,
+        aclosing(first.stream()) as cut,
+        aclosing(second.stream()) as kept,
+    ):
+        await anext(cut)
+        await anext(kept)
+        book.remove("dora")
+        with pytest.raises(EngineUnreachable):
+            await _exhaust(cut)
+        await _until(lambda: [visitor.operator.name for visitor in engine.departed] == ["dora"])
+        await anext(kept)
+
+
+async def _exhaust(messages: AsyncIterator[StreamMessage]) -> None:
+    async for _ in messages:
+        pass
+
+
+async def _until(condition: Callable[[], bool]) -> None:
+    while not condition():  # noqa: ASYNC110  the server has no event for it, and needs none
+        await asyncio.sleep(0.005)
