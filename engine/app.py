@@ -28,7 +28,8 @@ from engine.broker.mt5 import Mt5Broker
 from engine.clock import Clock, SystemClock
 from engine.config import Settings, SettingsError, state_folder
 from engine.control.access import Access, UnknownUser
-from engine.control.address import control_address
+from engine.control.address import AddressError, control_address
+from engine.control.listening import checked_folder
 from engine.control.messages import CommandResult
 from engine.control.server import ControlServer
 from engine.events import Draft, EventType
@@ -116,7 +117,9 @@ async def _serve(profile: str, settings: Settings, folder: Path) -> None:
         )
         try:
             access = Access.of(settings.control, folder)
-        except UnknownUser as error:
+            if access.shared is not None:
+                checked_folder(Path(access.shared).parent)
+        except (UnknownUser, AddressError) as error:
             raise SettingsError(str(error)) from error
         server = ControlServer(
             EngineTarget(engine, gateways, profile=profile, started_at=started_at),
