@@ -77,6 +77,7 @@ async def _serve(profile: str, settings: Settings, folder: Path) -> None:
     clock = SystemClock()
     started_at = clock.utc()
     loop_id = f"{started_at:%Y%m%dT%H%M%S}-{os.getpid()}"
+    access = _access(settings, folder)
     async with AsyncExitStack() as stack:
         market = await stack.enter_async_context(_market(settings, folder)) if settings.is_paper else None
         journal = Journal(folder / "journal.db", schema=SCHEMA, project=project)
@@ -115,12 +116,6 @@ async def _serve(profile: str, settings: Settings, folder: Path) -> None:
             to_utc_msc=market.to_utc_msc if market else None,
             market_finished=(lambda: market.finished) if market else (lambda: False),
         )
-        try:
-            access = Access.of(settings.control, folder)
-            if access.shared is not None:
-                checked_folder(Path(access.shared).parent)
-        except (UnknownUser, AddressError) as error:
-            raise SettingsError(str(error)) from error
         server = ControlServer(
             EngineTarget(engine, gateways, profile=profile, started_at=started_at),
             control_address(folder),
@@ -136,6 +131,17 @@ async def _serve(profile: str, settings: Settings, folder: Path) -> None:
             raise StartError(str(refusals.exceptions[0])) from refusals
         finally:
             await server.stop()
+
+
+def _access(settings: Settings, folder: Path) -> Access:
+    """Who may do what, known before anything is started."""
+    try:
+        access = Access.of(settings.control, folder)
+        if access.shared is not None:
+            checked_folder(Path(access.shared).parent)
+    except (UnknownUser, AddressError) as error:
+        raise SettingsError(str(error)) from error
+    return access
 
 
 @asynccontextmanager
