@@ -23,6 +23,7 @@ from engine.cycle import GuardCycle
 from engine.events import Draft, EventType
 from engine.execution import Executor
 from engine.flatten import FlattenReport
+from engine.four_eyes import FourEyes
 from engine.gate import EntryGate
 from engine.guards.base import Entry, Sent
 from engine.intake.proposals import Proposal, Proposals
@@ -159,6 +160,7 @@ class AccountEngine:
         self.attendance = Attendance(
             self.recorder, self.modes, settings.control, spawn=self.spawn, flatten=self._flatten_unattended
         )
+        self.four_eyes = FourEyes(self.recorder, settings.control)
         self.cycle: GuardCycle
         self.market: MarketClock
         self.risk: Risk

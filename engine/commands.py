@@ -43,7 +43,7 @@ async def carry_out(engine: AccountEngine, command: Command, operator: Operator)
     who = operator.who()
     reason = plain(command.reason)
     try:
-        message, data = await _dispatch(engine, command.action, reason, who)
+        message, data = await _dispatch(engine, command.action, reason, operator)
         result = CommandResult(id=command.id, accepted=True, message=message, data=data)
     except (Refused, IllegalTransition, JournalError) as refusal:
         result = CommandResult(id=command.id, accepted=False, message=str(refusal))
@@ -62,13 +62,17 @@ async def carry_out(engine: AccountEngine, command: Command, operator: Operator)
 
 
 async def _dispatch(
-    engine: AccountEngine, action: Action, reason: str, who: dict[str, str]
+    engine: AccountEngine, action: Action, reason: str, operator: Operator
 ) -> tuple[str, dict[str, str]]:
+    who = operator.who()
     match action:
         case Approve():
-            refusal = engine.gate.approval_refusal(engine.book.get(action.signal))
+            asked = engine.book.get(action.signal)
+            refusal = engine.gate.approval_refusal(asked)
             if refusal:
                 raise Refused(f"not approved, it still waits: {refusal}")
+            if asked.state is SignalState.PENDING and asked.version == action.version:
+                who = await engine.four_eyes.approve(asked, operator)
             signal = await engine.book.approve(action.signal, action.version, **who)
             engine.loop.wake()
             return f"approved {_name(signal)}", {"signal": signal.id}
@@ -113,7 +117,7 @@ async def _dispatch(
         case CancelClose():
             return await _cancel_close(engine, action.id, reason, who), {}
         case Reset():
-            return await risk_commands.reset(engine, action, reason, who), {}
+            return await risk_commands.reset(engine, action, reason, operator), {}
         case Unlock():
             return await risk_commands.unlock(engine, action, reason, who), {}
         case SetBases():

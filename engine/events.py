@@ -78,6 +78,7 @@ class EventType(StrEnum):
     GATEWAY_STARTED = "gateway_started"
     OPERATOR_ATTACHED = "operator_attached"
     OPERATOR_DETACHED = "operator_detached"
+    SECOND_OPERATOR_WANTED = "second_operator_wanted"
     FALLBACK_MERGED = "fallback_merged"
 
 

@@ -101,6 +101,7 @@ def _notices(engine: AccountEngine) -> list[str]:
         notices.append(f"GUARD FAILED: entries are blocked ({plain(cycle.guard_error)})")
     if unattended := engine.attendance.notice():
         notices.append(unattended)
+    notices += [plain(wanted) for wanted in engine.four_eyes.notices(engine.book.all(), engine.modes.state)]
     notices += guard_notices(engine)
     refusal = engine.gate.trading_refusal()
     if refusal is not None:
@@ -248,7 +249,7 @@ def _signal(engine: AccountEngine, signal: Signal) -> wire.SignalView:
         money_at_risk=money_at_risk(spec, signal.volume, signal.entry, signal.sl) if spec else None,
         drift_points=drift_points(spec, signal, quote.tick) if spec and quote and drifts else None,
         problem=plain(_problem(engine, signal, spec)) if signal.state is SignalState.PENDING else "",
-        reason=plain(signal.reason),
+        reason=plain(signal.reason or engine.four_eyes.waiting(signal)),
     )
 
 

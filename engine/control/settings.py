@@ -32,6 +32,11 @@ class ControlSettings(BaseModel):
     """What happens when the last operator has left and none has come back within the grace time."""
     grace_seconds: Annotated[float, Field(ge=1, le=86_400)] = 60.0
 
+    four_eyes_reset: bool = False
+    """Whether lifting a halt needs a second operator, of another name, within 10 minutes."""
+    four_eyes_lots: Annotated[float, Field(gt=0)] | None = None
+    """The volume from which approving a signal needs one, in lots."""
+
     @field_validator("shared_socket")
     @classmethod
     def _possible(cls, value: Path | None) -> Path | None:
