@@ -49,6 +49,8 @@ def header(view: View, width: int) -> tuple[Line, Line]:
     account = snapshot.account
     who = f"{account.login}@{plain(account.server, 40)}" if account else "no account yet"
     first = [Piece(f" {environment} ", badge), _GAP, Piece(who, "strong"), _GAP, mode, _GAP, link, _GAP, age]
+    if view.looks_only:
+        first[5:5] = [_GAP, Piece("READ-ONLY", "warn")]
     excess = sum(cell_len(piece.text) for piece in first) - width
     if excess > 0:
         # The link and the age must be readable to the end; the server's name is what can be cut.
@@ -263,7 +265,7 @@ _ORDER += ("message", "statement", "reason", "said", "what", "guard", "verdict",
 _BARE = frozenset({"signal", "symbol", "side", "volume", "price", "mode", "kind", "message", "statement", "reason"})
 _BARE |= {"said", "what", "verdict"}
 _IN_DETAIL = frozenset(
-    {"origin", "operator", "intent", "loop_id", "digest", "id", "epoch", "version", "result", "state"}
+    {"origin", "operator", "via", "intent", "loop_id", "digest", "id", "epoch", "version", "result", "state"}
 )
 _IN_DETAIL |= {"created_at", "expires_at", "guard_evaluated_at", "halt_reason", "position", "explained"}
 _OF_HEARTBEAT = (

@@ -14,6 +14,7 @@ from typing import Any
 from engine.alerts.delivery import Courier
 from engine.alerts.desk import AlertDesk
 from engine.approvals import Refused, SignalBook
+from engine.attendance import NOBODY, Attendance
 from engine.bookkeeping import Bookkeeper
 from engine.broker.base import Account, Broker, BrokerError, MarginMode, Tick
 from engine.clock import Clock
@@ -24,6 +25,7 @@ from engine.cycle import GuardCycle
 from engine.events import Draft, EventType
 from engine.execution import Executor
 from engine.flatten import FlattenReport
+from engine.four_eyes import FourEyes
 from engine.gate import EntryGate
 from engine.guards.base import Entry, Sent
 from engine.intake.proposals import Proposal, Proposals
@@ -169,6 +171,10 @@ class AccountEngine:
             batch_size=settings.loop.batch_size,
             flatten=lambda reason: self.flatten(reason),
         )
+        self.attendance = Attendance(
+            self.recorder, self.modes, settings.control, spawn=self.spawn, flatten=self._flatten_unattended
+        )
+        self.four_eyes = FourEyes(self.recorder, settings.control)
         self.cycle: GuardCycle
         self.market: MarketClock
         self.risk: Risk
@@ -196,10 +202,12 @@ class AccountEngine:
             watching = group.create_task(self._watch(), name="blindness")
             comparing = group.create_task(self._compare(), name="reconciliation")
             await self.loop.start()
+            self.attendance.begin()
             if ready is not None:
                 await ready()
             await self.stop_requested.wait()
             await self.loop.stop()
+            self.attendance.stop()
             housekeeping.cancel()
             watching.cancel()
             comparing.cancel()
@@ -224,6 +232,7 @@ class AccountEngine:
         await self._count_lifetime()
         values = await self.journal.get_values(self.key)
         await self._take_up_guards(state, values)
+        await self.attendance.restore(values)
         self.underway.restore(self.book.all())
         self.cycle = GuardCycle(
             self.broker,
@@ -332,6 +341,7 @@ class AccountEngine:
             await asyncio.sleep(HOUSEKEEPING_SECONDS)
             self.cycle.watch_blindness()
             self.killing.obey()
+            self.attendance.watch()
 
     async def _housekeep(self) -> None:
         while True:
@@ -450,6 +460,9 @@ class AccountEngine:
     async def _flatten_for_guard(self, reason: str, cause: Draft) -> int:
         report = await asyncio.shield(self.flatten(reason, cause, operator="drawdown guard", origin="engine"))
         return report.positions_closed
+
+    async def _flatten_unattended(self, reason: str) -> None:
+        await asyncio.shield(self.flatten(reason, operator=NOBODY, origin="engine"))
 
     async def _close_for_guard(self, reason: str) -> None:
         await self.closings.start(wire.AllScope(), reason, operator="sessions guard", origin="engine")

@@ -28,7 +28,9 @@ from engine.broker.gateway import Gateways
 from engine.broker.mt5 import Mt5Broker
 from engine.clock import Clock, SystemClock, iso
 from engine.config import Settings, SettingsError, state_folder
-from engine.control.address import control_address
+from engine.control.access import Access, UnknownUser
+from engine.control.address import AddressError, control_address
+from engine.control.listening import checked_folder
 from engine.control.messages import CommandResult
 from engine.control.server import ControlServer
 from engine.events import Draft, EventType
@@ -85,6 +87,7 @@ async def _serve(profile: str, settings: Settings, folder: Path, kill_file: Kill
     run_file.begin("engine")
     started_at = clock.utc()
     loop_id = f"{started_at:%Y%m%dT%H%M%S}-{os.getpid()}"
+    access = _access(settings, folder)
     async with AsyncExitStack() as stack:
         market = await stack.enter_async_context(_market(settings, folder)) if settings.is_paper else None
         journal = Journal(folder / "journal.db", schema=SCHEMA, project=project)
@@ -130,6 +133,7 @@ async def _serve(profile: str, settings: Settings, folder: Path, kill_file: Kill
             EngineTarget(engine, gateways, profile=profile, started_at=started_at),
             control_address(folder),
             known=await _known_commands(journal),
+            access=access,
         )
         _stop_on_signals(engine.stop_requested)
         if market is not None:
@@ -141,6 +145,17 @@ async def _serve(profile: str, settings: Settings, folder: Path, kill_file: Kill
             raise StartError(str(refusals.exceptions[0])) from refusals
         finally:
             await server.stop()
+
+
+def _access(settings: Settings, folder: Path) -> Access:
+    """Who may do what, known before anything is started."""
+    try:
+        access = Access.of(settings.control, folder)
+        if access.shared is not None:
+            checked_folder(Path(access.shared).parent)
+    except (UnknownUser, AddressError) as error:
+        raise SettingsError(str(error)) from error
+    return access
 
 
 @asynccontextmanager

@@ -25,6 +25,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from engine.alerts.settings import AlertSettings
+from engine.control.settings import ControlSettings
 from engine.guards.settings import GuardSettings
 
 PROFILE_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,39}$")
@@ -212,6 +213,7 @@ class Settings(BaseSettings):
     flatten: FlattenSettings = FlattenSettings()
     paper: PaperSettings = PaperSettings()
     alerts: AlertSettings = AlertSettings()
+    control: ControlSettings = ControlSettings()
 
     @property
     def is_paper(self) -> bool:

@@ -72,6 +72,7 @@ def snapshot(engine: AccountEngine, *, profile: str, started_at: datetime, gatew
         closings=[_closing(job) for job in engine.closings.all()],
         heartbeat=_heartbeat(cycle.heartbeat),
         alerts=alert_views(engine),
+        attached=engine.attendance.attached(),
     )
 
 
@@ -103,6 +104,9 @@ def _notices(engine: AccountEngine) -> list[str]:
         notices.append(f"GUARD FAILED: entries are blocked ({plain(cycle.guard_error)})")
     if engine.alerts.failure:
         notices.append(f"ALERTS FAILED: nobody may be told ({engine.alerts.failure})")
+    if unattended := engine.attendance.notice():
+        notices.append(unattended)
+    notices += [plain(wanted) for wanted in engine.four_eyes.notices(engine.book.all(), engine.modes.state)]
     notices += guard_notices(engine)
     refusal = engine.gate.trading_refusal()
     if refusal is not None:
@@ -250,7 +254,7 @@ def _signal(engine: AccountEngine, signal: Signal) -> wire.SignalView:
         money_at_risk=money_at_risk(spec, signal.volume, signal.entry, signal.sl) if spec else None,
         drift_points=drift_points(spec, signal, quote.tick) if spec and quote and drifts else None,
         problem=plain(_problem(engine, signal, spec)) if signal.state is SignalState.PENDING else "",
-        reason=plain(signal.reason),
+        reason=plain(signal.reason or engine.four_eyes.waiting(signal)),
     )
 
 

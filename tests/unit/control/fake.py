@@ -28,7 +28,7 @@ from engine.control.messages import (
     Snapshot,
     Validity,
 )
-from engine.control.target import Operator
+from engine.control.target import Operator, Visitor
 
 START = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
 
@@ -128,10 +128,19 @@ class FakeEngine:
         self.hold = asyncio.Event()
         self.hold.set()
         self.entered = asyncio.Event()
+        self.visitors: list[Visitor] = []
+        self.departed: list[Visitor] = []
         self.executed: list[tuple[Command, Operator]] = []
         self.refusal: str | None = None
         self.data: dict[str, Any] = {}
         self.asked_equity: list[tuple[datetime | None, datetime | None, int]] = []
+
+    def arrived(self, visitor: Visitor) -> None:
+        self.visitors.append(visitor)
+
+    def left(self, visitor: Visitor) -> None:
+        self.visitors.remove(visitor)
+        self.departed.append(visitor)
 
     def happen(self, count: int = 1, event_type: str = "heartbeat", **metadata: Any) -> None:
         for _ in range(count):
