@@ -87,8 +87,14 @@ def _console(
         # Under nohup a hang-up is ignored, and a console would live on and spin on its dead terminal.
         signals_of_the_system.signal(signals_of_the_system.SIGHUP, signals_of_the_system.SIG_DFL)
     from console.app import run_console
+    from engine.control.errors import ControlError
 
-    raise typer.Exit(run_console(profile, socket=socket, read_only=read_only))
+    try:
+        code = run_console(profile, socket=socket, read_only=read_only)
+    except ControlError as error:
+        print(f"quarterdeck: {error}", file=sys.stderr)  # noqa: T201
+        code = 1
+    raise typer.Exit(code)
 
 
 @app.command(
