@@ -107,10 +107,16 @@ def _console(
     from console.run import run_console
     from console.terminal import Colours as Known
     from console.terminal import detect
+    from engine.control.errors import ControlError
 
     known = None if colours is None else Known(colours.value)
     terminal = detect(os.environ, colours=known, ascii_only=ascii_only, low_bandwidth=low_bandwidth)
-    raise typer.Exit(run_console(profile, terminal, socket=socket, read_only=read_only))
+    try:
+        code = run_console(profile, terminal, socket=socket, read_only=read_only)
+    except ControlError as error:
+        print(f"quarterdeck: {error}", file=sys.stderr)  # noqa: T201
+        code = 1
+    raise typer.Exit(code)
 
 
 @app.command(

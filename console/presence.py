@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 
 def others(view: View) -> "list[AttachedView]":
-    """Those attached besides this console."""
+    """Those attached besides this console; none when it cannot tell itself from them."""
+    if not view.console_id:
+        return []
     me = view.me
     return [who for who in (view.snapshot.attached if view.snapshot else ()) if who is not me]
 

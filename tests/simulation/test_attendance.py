@@ -129,15 +129,23 @@ def test_an_engine_that_is_killed_waits_for_an_operator_again(
 
 
 @pytest.mark.parametrize("action", ["pause", "flatten"])
-def test_an_engine_killed_in_the_moment_it_acts_has_acted_or_acts_again(tmp_path: Path, action: str) -> None:
+def test_an_engine_killed_before_what_it_did_is_on_record_does_it_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, action: str
+) -> None:
+    async def hang(epoch: int) -> None:
+        await asyncio.Event().wait()
+
     async def run() -> None:
         terminal = PaperTerminal.open(TerminalConfig(seed=1))
         async with lives(tmp_path, action, terminal) as made:
             made.target.left(come(made))
+            monkeypatch.setattr(made.engine.broker, "raise_epoch", hang)
             await made.until(lambda: mode(made) is not EngineMode.RUNNING)
-            # In memory the mode has changed; nothing says that it is on record.
+            await asyncio.sleep(1)
+            assert await made.events("mode_changed") == []
             await made.crash()
         async with lives(tmp_path, action, terminal) as again:
+            assert mode(again) is EngineMode.RUNNING
             await again.until(lambda: mode(again) is (EngineMode.PAUSED if action == "pause" else EngineMode.HALTED))
 
     run_virtual(run())

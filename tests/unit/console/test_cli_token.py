@@ -63,3 +63,14 @@ def test_another_user_s_socket_is_spoken_to_and_never_starts_an_engine(
         refused = run(*words)
         assert refused.exit_code == 2, words
         assert "your own profile" in " ".join(refused.stderr.split())
+
+
+def test_a_variable_that_holds_no_token_is_said_before_any_screen_opens(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("QUARTERDECK_TOKEN", "two words")
+    for words in ([], ["status"]):
+        refused = run(*words)
+        assert refused.exit_code == 1
+        assert "QUARTERDECK_TOKEN: it is no token" in refused.stderr
+        assert "two words" not in refused.output
