@@ -1,9 +1,11 @@
 """One operator's machine in miniature: a home folder, the real programs started on it, and what they leave behind.
 
 In: commands as an operator types them. Out: what they print, what the engine answers on its own socket, and which
-processes of this home are alive. Nothing here imports the engine's code but for the place of its socket.
+processes of this home are alive. Nothing here imports the engine's code but for the places of its socket and of the
+paper terminal's control line.
 """
 
+import asyncio
 import contextlib
 import http.client
 import itertools
@@ -19,6 +21,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from engine.control.address import control_address
+from engine.paper.control import PaperControl
 
 Found = TypeVar("Found")
 PATIENCE_SECONDS = 30.0
@@ -224,6 +227,26 @@ class House:
             return [position for position in seen["positions"] if position["ticket"] not in before]
 
         return new(self.see(new, f"the position of {signal}"))[0]
+
+    def open_positions(self, count: int, **values: Any) -> list[Any]:
+        """Propose and approve so many trades at once, and return what the engine then shows."""
+        before = len(self.look()["positions"])
+        for proposed in [self.propose(**values) for _ in range(count)]:
+            self.command("approve", signal=proposed, version=1)
+        seen = self.see(lambda seen: len(seen["positions"]) == before + count, f"{count} more positions")
+        return list(seen["positions"])
+
+    def fault(self, **values: Any) -> None:
+        """Let something go wrong at the paper terminal, as a table of a plan of faults says it."""
+
+        async def told() -> None:
+            control = await PaperControl.connect(self.state / "paper" / "terminal.json")
+            try:
+                await control.fault(values)
+            finally:
+                await control.close()
+
+        asyncio.run(told())
 
     def flat_and_running(self) -> None:
         """Bring an engine that tests share back to where it began."""
