@@ -16,12 +16,13 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 from engine.control.address import control_address
 from engine.paper.control import PaperControl
+from engine.paper.ledger import Record
 
 Found = TypeVar("Found")
 PATIENCE_SECONDS = 30.0
@@ -236,17 +237,29 @@ class House:
         seen = self.see(lambda seen: len(seen["positions"]) == before + count, f"{count} more positions")
         return list(seen["positions"])
 
-    def fault(self, **values: Any) -> None:
-        """Let something go wrong at the paper terminal, as a table of a plan of faults says it."""
+    # the paper terminal's control line
 
-        async def told() -> None:
+    def _at_terminal(self, ask: Callable[[PaperControl], Awaitable[Found]]) -> Found:
+        async def asked() -> Found:
             control = await PaperControl.connect(self.state / "paper" / "terminal.json")
             try:
-                await control.fault(values)
+                return await ask(control)
             finally:
                 await control.close()
 
-        asyncio.run(told())
+        return asyncio.run(asked())
+
+    def fault(self, **values: Any) -> int:
+        """Let something go wrong at the paper terminal, as a table of a plan of faults says it; returns its number."""
+        return self._at_terminal(lambda control: control.fault(values))
+
+    def end_fault(self, number: int) -> None:
+        """Let a fault happen no more."""
+        self._at_terminal(lambda control: control.end_fault(number))
+
+    def ledger(self, after: int = 0) -> list[Record]:
+        """What has really happened at the broker, behind a sequence number."""
+        return self._at_terminal(lambda control: control.ledger(after))
 
     def flat_and_running(self) -> None:
         """Bring an engine that tests share back to where it began."""
