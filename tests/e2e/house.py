@@ -190,12 +190,16 @@ class House:
         except AssertionError as error:
             raise AssertionError(f"{error}; the last snapshot: {self.look()}") from None
 
-    def command(self, kind: str, reason: str = "", **values: Any) -> Any:
-        """Send a command, which must be accepted."""
+    def request(self, kind: str, reason: str = "", **values: Any) -> Any:
+        """Send a command, and return what became of it."""
         identifier = f"e2e-{os.getpid()}-{time.monotonic_ns()}-{next(self._ids)}"
-        answer = self.ask(
+        return self.ask(
             "POST", "/v1/commands", {"id": identifier, "action": {"kind": kind, **values}, "reason": reason}
         )
+
+    def command(self, kind: str, reason: str = "", **values: Any) -> Any:
+        """Send a command, which must be accepted."""
+        answer = self.request(kind, reason, **values)
         assert answer["accepted"], answer
         return answer["data"]
 
