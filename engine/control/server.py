@@ -36,6 +36,7 @@ from engine.control.target import ControlTarget, Operator, Visitor
 __all__ = ["ControlServer", "ControlTarget", "Operator", "body_digest"]
 
 MAX_BODY_BYTES = 64 * 1024
+_STREAM_PATH = "/v1/stream"
 _BODY_SECONDS = 10.0
 _COMMAND_GRACE_SECONDS = 5.0
 _REPLY_GRACE_SECONDS = 2.0
@@ -109,7 +110,7 @@ class ControlServer:
                 web.get("/v1/events", self._events),
                 web.get("/v1/events/matches", self._matches),
                 web.get("/v1/equity", self._equity),
-                web.get("/v1/stream", self._stream),
+                web.get(_STREAM_PATH, self._stream),
                 web.post("/v1/commands", self._command),
                 web.get("/healthz", self._health),
                 web.get("/metrics", self._metrics),
@@ -150,6 +151,8 @@ class ControlServer:
             return _problem(400, str(error))
         except web.HTTPException as error:
             return _problem(error.status, _http_sentence(request, error))
+        except web.RequestPayloadError as error:
+            return _problem(400, f"body: is not what Content-Encoding and Transfer-Encoding say it is: {error}"[:300])
         except ConnectionError:
             raise
         except Exception as error:
@@ -236,14 +239,17 @@ class ControlServer:
         )
 
 
-class _WithoutBadHttp(logging.Filter):
-    """Keeps bytes that are not HTTP out of the log: their sender is told, and a flood of them must not fill a disk."""
+class _WithoutSendersFaults(logging.Filter):
+    """Keeps out of the log what a sender has done: bytes that are not HTTP, bodies that are not what they are said to
+    be, leaving before the answer. The sender is told, if it is there; a flood of them must not fill a disk.
+    """
 
     def filter(self, record: logging.LogRecord) -> bool:
-        return not (record.exc_info and isinstance(record.exc_info[1], BadHttpMessage))
+        faults = (BadHttpMessage, web.RequestPayloadError, ConnectionResetError)
+        return not (record.exc_info and isinstance(record.exc_info[1], faults))
 
 
-_http_log.addFilter(_WithoutBadHttp())
+_http_log.addFilter(_WithoutSendersFaults())
 
 
 def _answer(message: Wire) -> web.Response:
@@ -285,4 +291,6 @@ def _http_sentence(request: web.Request, error: web.HTTPException) -> str:
         return f"{request.path[:100]} takes {', '.join(sorted(error.allowed_methods))}, not {request.method[:20]}"
     if isinstance(error, web.HTTPRequestEntityTooLarge):
         return f"body: longer than {MAX_BODY_BYTES} bytes, the most a command may have"
+    if isinstance(error, web.HTTPBadRequest) and request.path == _STREAM_PATH:
+        return f"{_STREAM_PATH} takes a WebSocket handshake, version 13: {error.text or error.reason}"
     return error.text or error.reason
