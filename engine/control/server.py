@@ -193,8 +193,8 @@ class ControlServer:
             return _problem(503, "the engine is stopping; look at its events for what became of this command")
 
     async def _health(self, request: web.Request) -> web.Response:
-        healthy, sentence = self._target.healthy()
-        return web.json_response({"healthy": healthy, "message": sentence}, status=200 if healthy else 503)
+        health = self._target.health()
+        return _answer(health, status=200 if health.healthy else 503)
 
     async def _metrics(self, request: web.Request) -> web.Response:
         return web.Response(
@@ -246,8 +246,8 @@ def _is_ours(request: web.Request) -> bool:
     return _uid(request) == os.getuid()
 
 
-def _answer(message: Wire) -> web.Response:
-    return web.Response(body=message.model_dump_json().encode(), content_type="application/json")
+def _answer(message: Wire, status: int = 200) -> web.Response:
+    return web.Response(status=status, body=message.model_dump_json().encode(), content_type="application/json")
 
 
 def _problem(status: int, sentence: str) -> web.Response:

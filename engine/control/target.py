@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from engine.control.health import Health
 from engine.control.messages import Command, CommandResult, EquityCurve, EventMatches, EventsPage, Snapshot
 
 
@@ -44,8 +45,8 @@ class ControlTarget(Protocol):
         """
         ...
 
-    def healthy(self) -> tuple[bool, str]:
-        """Return whether guard cycles are being completed, and a sentence about it."""
+    def health(self) -> Health:
+        """Return whether guard cycles are being completed, and how many have been."""
         ...
 
     def metrics(self) -> str:
