@@ -9,17 +9,19 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from textual.app import App, SystemCommand
+from textual.app import SystemCommand
 from textual.binding import BindingType
 from textual.screen import Screen
 from textual.worker import Worker, WorkerState
 
 from console.commands import BY_NAME, Command, CommandsProvider, Context, bindings, by_character
 from console.link import Link, LinkChanged, Question, SnapshotArrived, Told
+from console.paced_app import PacedApp
 from console.screens import opener
 from console.screens.base import Answer, ConsoleScreen, Painted
 from console.state import Phase, Row, View
 from console.styling import styles_dir
+from console.terminal import Terminal
 from console.text import plain
 
 if TYPE_CHECKING:
@@ -27,10 +29,8 @@ if TYPE_CHECKING:
 
     from engine.control.messages import Action, Snapshot
 
-PAINTS_PER_SECOND = 4
 
-
-class Console(App[int]):
+class Console(PacedApp):
     """The operator's console over one link. `clock` counts monotonic seconds."""
 
     TITLE = "Quarterdeck"
@@ -47,9 +47,10 @@ class Console(App[int]):
     }
     DEFAULT_MODE = "approvals"
 
-    def __init__(self, link: Link, clock: Callable[[], float] = time.monotonic) -> None:
-        super().__init__()
-        self.animation_level = "none"
+    def __init__(
+        self, link: Link, clock: Callable[[], float] = time.monotonic, terminal: Terminal | None = None
+    ) -> None:
+        super().__init__(terminal)
         self.link = link
         self._clock = clock
         self._snapshot: Snapshot | None = None
@@ -62,7 +63,7 @@ class Console(App[int]):
 
     def on_mount(self) -> None:
         """Show the first frame, then load what talks to the engine."""
-        self.set_interval(1 / PAINTS_PER_SECOND, self.paint)
+        self.start_painting()
         self.call_after_refresh(self._start_link)
 
     def _start_link(self) -> None:
@@ -84,7 +85,7 @@ class Console(App[int]):
         """What the availability of commands depends on: the screen below any dialog, and its row as it was shown."""
         for screen in self._drawn():
             if isinstance(screen, ConsoleScreen):
-                row, settled = screen.selected(), screen.settled()
+                row, settled = screen.selected(), screen.settled() and not self.pacer.holding
                 return Context(self.view(), screen.name_here, row, settled, self._under_way)
         return Context(self.view(), "")
 
@@ -190,10 +191,3 @@ class Console(App[int]):
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """None: a stock "Quit" would go past the question."""
         return ()
-
-
-def run_console(profile: str) -> int:
-    """Run the console on a profile until the operator quits. Returns the exit code."""
-    from console.host import Host
-
-    return Console(Link(Host(profile).attach)).run() or 0

@@ -54,6 +54,15 @@ class OrderType(StrEnum):
     STOP = "stop"
 
 
+class Colours(StrEnum):
+    """How many colours the console sends to its terminal."""
+
+    NONE = "none"
+    SIXTEEN = "16"
+    MANY = "256"
+    TRUE = "true"
+
+
 def main() -> None:
     """Run the command line and exit with its code."""
     app()
@@ -65,6 +74,11 @@ def _console(
     profile: Annotated[
         str, typer.Option(envvar="QUARTERDECK_PROFILE", help="The account's profile.", metavar="NAME")
     ] = "paper",
+    low_bandwidth: Annotated[
+        bool, typer.Option("--low-bandwidth", envvar="QUARTERDECK_LOW_BANDWIDTH", help="Send the terminal less.")
+    ] = False,
+    colours: Annotated[Colours | None, typer.Option(help="How many colours; default: what the terminal says.")] = None,
+    ascii_only: Annotated[bool, typer.Option("--ascii", help="Send ASCII only.")] = False,
 ) -> None:
     context.obj = profile
     if context.invoked_subcommand is not None:
@@ -72,9 +86,15 @@ def _console(
     if sys.platform != "win32":
         # Under nohup a hang-up is ignored, and a console would live on and spin on its dead terminal.
         signals_of_the_system.signal(signals_of_the_system.SIGHUP, signals_of_the_system.SIG_DFL)
-    from console.app import run_console
+    import os
 
-    raise typer.Exit(run_console(profile))
+    from console.run import run_console
+    from console.terminal import Colours as Known
+    from console.terminal import detect
+
+    known = None if colours is None else Known(colours.value)
+    terminal = detect(os.environ, colours=known, ascii_only=ascii_only, low_bandwidth=low_bandwidth)
+    raise typer.Exit(run_console(profile, terminal))
 
 
 @app.command(
@@ -257,11 +277,23 @@ def _flatten(
     yes: Yes = False,
     reason: Reason = "",
     timeout: Annotated[float, typer.Option(min=0, help="Seconds to wait for the broker's confirmation.")] = 60.0,
+    direct: Annotated[
+        bool,
+        typer.Option(
+            "--direct",
+            help="Do without an engine that does not answer: kill it and its gateways, close from here, stay until"
+            " flat. Leaves a kill file.",
+        ),
+    ] = False,
 ) -> None:
     """Cancel and close everything on the account, then halt. Waits until the broker confirms that it is flat."""
     from console import calls
 
     checked = _checked_reason(reason)
+    if direct:
+        from console.cli_direct import flatten_directly
+
+        raise typer.Exit(flatten_directly(context.obj, yes, checked))
     _confirm(context, yes, "Close every position and cancel every order")
     _perform(context, lambda client: calls.flatten(client, checked, timeout))
 

@@ -248,6 +248,17 @@ class Help(Command):
         app.push_screen(HelpScreen())
 
 
+class Meter(Command):
+    """Show or hide what the terminal's line is doing: bytes, paints, what waits, the age of the data."""
+
+    name, key, shown_key, title = "meter", "f12,ctrl+g", "f12", "Meter"
+    in_bar = False
+
+    async def run(self, app: "Console", context: Context) -> None:
+        app.metered = not app.metered
+        app.paint()
+
+
 class Palette(Command):
     """Find a command by its name."""
 
@@ -295,6 +306,7 @@ COMMANDS: tuple[Command, ...] = (
     Zoom(),
     StartEngine(),
     Help(),
+    Meter(),
     Palette(),
     Quit(),
 )

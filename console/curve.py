@@ -4,8 +4,6 @@ In: points that the engine has thinned, the peak and the guard's floor. Out: a T
 colours replaced by the caller's styles. A stretch in which the engine was down is left open, never bridged.
 """
 
-import locale
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -60,13 +58,6 @@ def figures(curve: "EquityCurve") -> Figures | None:
         if high > 0:
             deepest = max(deepest, 100 * (high - point.low) / high)
     return Figures(curve.points[-1].last, deepest, len(stretches(curve)) - 1)
-
-
-def marker() -> str:
-    """What the terminal can be trusted to draw: braille, half blocks on a Linux text console, or plain stars."""
-    if "utf" not in locale.getpreferredencoding(False).lower():
-        return "*"
-    return "hd" if os.environ.get("TERM") == "linux" else "braille"
 
 
 @lru_cache(maxsize=1)

@@ -65,6 +65,8 @@ class EventType(StrEnum):
     FLATTEN_DEFERRED = "flatten_deferred"
     FLATTEN_FINISHED = "flatten_finished"
     FLATTEN_CANCELLED = "flatten_cancelled"
+    DIRECT_FLATTEN_STARTED = "direct_flatten_started"
+    DIRECT_FLATTEN_FINISHED = "direct_flatten_finished"
     LEFT_OPEN = "left_open"
     CLOSING_STARTED = "closing_started"
     CLOSING_PROGRESS = "closing_progress"

@@ -45,8 +45,8 @@ class Executor:
     """Executes approved signals on one account.
 
     `gate` returns why a signal may not be opened now, or None; it is asked before the claim and before each further
-    try. `killed` returns why nothing may be opened at all; it is asked immediately before every send. `epoch` returns the entry epoch, `equity` the account's equity, `server_time` the broker's clock in seconds by
-    a quote.
+    try. `killed` returns why nothing may be opened at all; it is asked immediately before every send. `epoch` returns
+    the entry epoch, `equity` the account's equity, `server_time` the broker's clock in seconds by a quote.
     """
 
     def __init__(

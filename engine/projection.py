@@ -103,6 +103,8 @@ def project(event: Event) -> Sequence[Statement]:
             ]
         case EventType.MODE_CHANGED:
             return [_mode_changed(event)]
+        case EventType.DIRECT_FLATTEN_STARTED | EventType.DIRECT_FLATTEN_FINISHED:
+            return [_closed_directly(event)]
         case EventType.PEAK_RESET:
             return [
                 Statement(
@@ -185,6 +187,15 @@ def _mode_changed(event: Event) -> Statement:
     if details["to"] in _RAISES_RISK and details["from"] != "RUNNING":
         return Statement(f"{update} AND mode = ?", (*values, details["from"]), expect=1)
     return Statement(update, values, expect=1)
+
+
+def _closed_directly(event: Event) -> Statement:
+    """A flatten that ran without the engine latches as the engine's own does. What epoch there was it did not know."""
+    mode = "FLATTENING" if event.event_type is EventType.DIRECT_FLATTEN_STARTED else "HALTED"
+    return Statement(
+        "UPDATE account_state SET mode = ?, epoch = epoch + 1, halt_reason = ? WHERE account = ?",
+        (mode, event.metadata["reason"], event.account),
+    )
 
 
 def _step(

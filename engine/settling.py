@@ -9,7 +9,7 @@ nothing is left.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -103,6 +103,10 @@ class Settling:
             " (SELECT id FROM closings WHERE account = ? AND state = 'RUNNING')) ORDER BY rowid",
             (self._recorder.account, self._recorder.account),
         )
+        self.take_up(rows)
+
+    def take_up(self, rows: Iterable[tuple[Any, ...]]) -> None:
+        """Go on with closes that were sent: each as JSON, whether it is settled, and how many lots it has closed."""
         for stored, settled, executed in rows:
             sent = sent_from_json(stored)
             self._magics[sent.magic] = sent.purpose

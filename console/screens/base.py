@@ -15,6 +15,7 @@ from console.state import Line, Piece, Row, View
 from console.text import plain
 from console.widgets.ink import TONE_CLASSES, Ink
 from console.widgets.key_bar import KeyBar
+from console.widgets.meter import meter_line
 
 if TYPE_CHECKING:
     from textual.widgets import Input
@@ -46,6 +47,13 @@ class Painted(Screen[Any]):
         """Show what is known now."""
         raise NotImplementedError
 
+    def _compositor_refresh(self) -> None:
+        """Textual writes what has changed here; what a terminal that is behind must wait for is kept, not lost."""
+        if self.console.pacer.holding:
+            self.console.pacer.deferred = True
+        else:
+            super()._compositor_refresh()
+
     @property
     def console(self) -> "Console":
         """The app."""
@@ -70,6 +78,7 @@ class ConsoleScreen(Painted):
         with Container(id="body"):
             yield from self.body()
         yield Ink(id="filter")
+        yield Ink(id="meter")
         yield KeyBar(id="keys")
         yield Ink(id="too-small")
 
@@ -122,6 +131,8 @@ class ConsoleScreen(Painted):
         self.query_one("#banner", Ink).show(describe.banner(view, width))
         self.query_one("#tabs", Ink).show([describe.tabs(view, self.name_here)])
         self.query_one("#filter", Ink).show(self._filter_lines())
+        console = self.console
+        self.query_one("#meter", Ink).show([meter_line(console.pacer.pace(), view)] if console.metered else [])
         self.paint_body(view)
         self.query_one(KeyBar).show_hints(hints(context))
 

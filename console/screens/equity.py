@@ -15,7 +15,6 @@ from console.widgets.ink import Ink
 if TYPE_CHECKING:
     from engine.control.messages import EquityCurve
 
-SHORTEST_REFRESH_SECONDS = 1.0
 LONGEST_REFRESH_SECONDS = 10.0
 
 
@@ -45,7 +44,7 @@ class EquityScreen(ConsoleScreen):
         self.query_one("#figures", Ink).show(figure_lines(view, plot.curve, self._problem))
         width = max(20, self.app.size.width)
         resolution = plot.curve.resolution_seconds if plot.curve else 0
-        due = min(max(resolution, SHORTEST_REFRESH_SECONDS), LONGEST_REFRESH_SECONDS)
+        due = min(max(resolution, self.console.terminal.curve_seconds), LONGEST_REFRESH_SECONDS)
         now = time.monotonic()
         if now - self._asked_at >= due or width != self._asked_width:
             self._asked_at, self._asked_width = now, width

@@ -7,6 +7,7 @@ from rich.text import Text
 from textual.widget import Widget
 
 from console import curve as curves
+from console.paced_app import PacedApp
 
 if TYPE_CHECKING:
     from engine.control.messages import EquityCurve
@@ -55,9 +56,12 @@ class CurvePlot(Widget):
                 self._style,
                 digits=self._digits,
                 zoomed=self.zoomed,
-                dots=curves.marker(),
+                dots=self._dots(),
             )
         return self._text
+
+    def _dots(self) -> str:
+        return self.app.terminal.marker if isinstance(self.app, PacedApp) else "braille"
 
     def _style(self, colour: int) -> Style:
         name = {curves.FLOOR_COLOUR: "floor", curves.PEAK_COLOUR: "peak"}.get(colour, "equity")

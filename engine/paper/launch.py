@@ -23,6 +23,8 @@ _START_SECONDS = 60.0
 _POLL_SECONDS = 0.02
 _WATCH_SECONDS = 0.5
 _TRY_AGAIN_SECONDS = 2.0
+_FILES = ("--broker", "--faults")
+"""Arguments that name a file whose content counts too: each has its fingerprint behind all arguments."""
 
 
 class PaperMarket:
@@ -85,21 +87,26 @@ class PaperMarket:
             await asyncio.sleep(_TRY_AGAIN_SECONDS)
 
 
-async def open_paper_market(settings: PaperSettings, folder: Path) -> PaperMarket:
+async def open_paper_market(settings: PaperSettings, folder: Path, *, as_it_was: bool = False) -> PaperMarket:
     """Attach to the paper terminal whose state is in `folder`, starting it if need be.
 
+    `as_it_was`: with the conditions that it runs with or last ran with, whatever the settings say: for who only closes.
     Raises ValueError with what the terminal said when it does not start.
     """
-    control = await _find_or_start(settings, folder)
+    control = await _find_or_start(settings, folder, as_it_was=as_it_was)
     return PaperMarket(settings, folder, control, await control.status())
 
 
-async def _find_or_start(settings: PaperSettings, folder: Path) -> PaperControl:
+async def _find_or_start(settings: PaperSettings, folder: Path, *, as_it_was: bool = False) -> PaperControl:
     _prepare(folder)
     arguments = _arguments(settings)
     recorded, address = folder / "arguments.json", _address(folder)
     control = await _attach(address)
     asked = [*arguments, *_fingerprint(settings)]
+    before = _recorded(recorded) if as_it_was else None
+    if before is not None:
+        asked = before
+        arguments = before[: len(before) - sum(name in before for name in _FILES)]
     if control is not None and _recorded(recorded) != asked:
         await control.shutdown()
         await control.close()

@@ -2,7 +2,8 @@
 
 Prints, side by side in one run: the bytes sent to the terminal when one cell of a table of 50 rows changes (our table
 and Textual's DataTable), the time from the process's start to its first frame (the console and a bare Textual
-application), and the time of one redraw of the equity curve. Needs a pty, so not Windows. Asserts nothing.
+application), the time of one redraw of the equity curve, and the bytes a second of each screen over the demo market,
+as usual and with --low-bandwidth. Needs a pty, so not Windows. Asserts nothing.
 """
 
 import asyncio
@@ -15,14 +16,17 @@ import statistics
 import struct
 import subprocess
 import sys
+import tempfile
 import termios
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 ROWS, COLUMNS = 60, 120
 UPDATES, STARTS = 20, 9
 _QUIET_SECONDS = 0.2
+SETTLE_SECONDS, SCREEN_SECONDS = 3.0, 10.0
 
 
 @contextlib.contextmanager
@@ -195,8 +199,33 @@ def redraw_ms(width: int, height: int) -> float:
     return statistics.median(times)
 
 
+def bytes_per_second(*arguments: str) -> dict[str, float]:
+    """What each screen of the real console sends a second over the demo market, in a house of its own."""
+    from tests.e2e.house import House
+    from tests.e2e.line import Line
+
+    with tempfile.TemporaryDirectory(prefix="q") as folder:
+        house = House(Path(folder), {"TERM": "xterm-256color", "COLORTERM": "truecolor"})
+        try:
+            line = Line(house, *arguments)
+            line.read_until(lambda got: b"RUNNING" in got)
+            found = {}
+            for key in "12345":
+                line.press(key)
+                line.read_for(SETTLE_SECONDS)
+                found[key] = line.read_for(SCREEN_SECONDS) / SCREEN_SECONDS
+            line.close()
+            return found
+        finally:
+            house.clear()
+
+
 def main() -> None:
     """Measure and print."""
+    print("bytes a second, demo market, 120x32, screens 1 to 5")
+    for arguments in ((), ("--low-bandwidth",)):
+        rates = bytes_per_second(*arguments).values()
+        print(f"  {' '.join(arguments) or 'as usual':16} {' '.join(f'{rate:7.0f}' for rate in rates)}")
     ours, stock = bytes_per_update("one-cell"), bytes_per_update("stock")
     print(f"bytes to the terminal, 1 cell changed in 50 rows, {UPDATES} updates at 2 a second, {COLUMNS}x{ROWS}")
     print(f"  KeyedTable       median {statistics.median(ours):6.0f}   worst {max(ours):6}   (budget 300)")

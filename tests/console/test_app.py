@@ -4,7 +4,8 @@ import asyncio
 
 import pytest
 
-from console.app import Console, run_console
+from console.app import Console
+from console.run import run_console
 from console.screens.base import ConsoleScreen
 from console.screens.flatten import FlattenDialog
 from console.screens.quit import QuitDialog

@@ -7,6 +7,7 @@ from rich.style import Style
 
 from console import curve as curves
 from console.screens import equity as screen
+from console.terminal import Terminal
 from console.widgets.curve_plot import CurvePlot
 from engine.control.errors import ControlError
 from tests.console.fake import FakeEngine, connected, console, curve, frame, shown, toasts, until
@@ -97,14 +98,13 @@ def test_the_deepest_fall_is_from_a_high_to_a_later_low() -> None:
 
 
 @pytest.mark.parametrize(
-    ("encoding", "term", "right"), [("UTF-8", "xterm", "braille"), ("UTF-8", "linux", "hd"), ("ascii", "xterm", "*")]
+    ("ascii_only", "term", "right"), [(False, "xterm", "braille"), (False, "linux", "hd"), (True, "linux", "*")]
 )
 def test_the_dots_are_what_the_terminal_can_draw(
-    monkeypatch: pytest.MonkeyPatch, encoding: str, term: str, right: str
+    monkeypatch: pytest.MonkeyPatch, ascii_only: bool, term: str, right: str
 ) -> None:
-    monkeypatch.setattr(curves.locale, "getpreferredencoding", lambda do_setlocale: encoding)  # type: ignore[attr-defined]
     monkeypatch.setenv("TERM", term)
-    assert curves.marker() == right
+    assert Terminal(ascii_only=ascii_only).marker == right
     assert plain(curve(*range(0, 600, 10)), dots=right)
 
 

@@ -603,14 +603,14 @@ def test_no_command_opens_the_console_and_hang_up_ends_it(run: Run, monkeypatch:
 
     opened: list[str] = []
 
-    def _run_console(profile: str) -> int:
+    def _run_console(profile: str, terminal: object) -> int:
         opened.append(profile)
         assert signal.getsignal(signal.SIGHUP) is signal.SIG_DFL
         return 7
 
-    fake = types.ModuleType("console.app")
+    fake = types.ModuleType("console.run")
     fake.run_console = _run_console  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "console.app", fake)
+    monkeypatch.setitem(sys.modules, "console.run", fake)
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         assert run("--profile", "live").exit_code == 7

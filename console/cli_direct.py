@@ -1,0 +1,36 @@
+"""`quarterdeck flatten --direct`: the command that needs no engine, so the question before it asks none either."""
+
+import getpass
+import os
+import sys
+
+import typer
+
+from console import output
+from engine.config import SettingsError, load
+
+
+def flatten_directly(profile: str, yes: bool, reason: str) -> int:
+    """Close everything on the profile's account from this process and return the exit code."""
+    try:
+        settings = load(profile)
+    except SettingsError as error:
+        output.complain(str(error))
+        return 2
+    if not yes:
+        if not sys.stdin.isatty():
+            output.complain("a confirmation is needed and this is no terminal: say --yes")
+            return 2
+        question = f"Profile {profile!r}: close every position and cancel every order, killing an engine that hangs?"
+        if not typer.confirm(question, default=False):
+            output.complain("nothing was done")
+            return 1
+    from engine.direct.run import run
+
+    return run(profile, settings, reason or "flattened directly", getpass.getuser(), _via())
+
+
+def _via() -> str:
+    """Where the operator sits, by what sshd told this session; "" at the desk."""
+    connection = os.environ.get("SSH_CONNECTION", "").split()
+    return f"ssh {connection[0]} port {connection[1]}" if len(connection) == 4 else ""

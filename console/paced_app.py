@@ -1,0 +1,57 @@
+"""A Textual application that keeps to its terminal: its colours, its characters, and how fast it takes what is painted.
+
+In: a Terminal. Out: the driver, the filters and the tick that go with it; `paint` is called when there is room for one.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from rich.console import RenderableType
+from textual.app import App
+from textual.filter import LineFilter
+from textual.screen import Screen
+
+from console.driver import FlowMoved, driver_class
+from console.flow import Flow
+from console.pacing import Pacer
+from console.terminal import Colours, NoColours, Terminal
+
+
+class PacedApp(App[int]):
+    """What is paced. `clock` counts monotonic seconds."""
+
+    def __init__(self, terminal: Terminal | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+        self.terminal = terminal or Terminal()
+        super().__init__(driver_class=driver_class(self.terminal.ascii_only))
+        self.console = self.terminal.rich_console()
+        self.theme = self.terminal.theme
+        self.animation_level = "none"
+        self.flow = Flow(clock)
+        self.pacer = Pacer(self, self.flow, self.paint, clock)
+        self.metered = False
+        """Whether the screens show what the line is doing."""
+
+    def paint(self) -> None:
+        """Show what is known."""
+        raise NotImplementedError
+
+    def start_painting(self) -> None:
+        """Begin the tick."""
+        self.set_class(self.terminal.colours is Colours.NONE, "-no-colours")
+        self.set_class(self.terminal.ascii_only, "-ascii")
+        self.set_interval(1 / self.terminal.paints_per_second, self.pacer.tick)
+
+    def on_flow_moved(self, message: FlowMoved) -> None:
+        """The terminal has taken something."""
+        self.pacer.moved()
+
+    def _display(self, screen: Screen[Any], renderable: RenderableType | None) -> None:
+        """Textual writes a frame."""
+        super()._display(screen, renderable)
+        if self._running:
+            self.pacer.shown(renderable is not None)
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        """Without colours, ours; Textual's turns them into greys."""
+        return [NoColours()] if self.terminal.colours is Colours.NONE else super().get_line_filters()

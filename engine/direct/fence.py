@@ -1,0 +1,93 @@
+"""Makes sure that nobody else has an account in hand: kills its engine and gateways, and takes the profile's lock.
+
+In: a state folder. Out: the lock, held, or None when somebody's death is not certain. Whoever is killed is named by
+pid and birth in the run file; a pid alone may be another's by now.
+"""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+import filelock
+
+from engine.app import LOCK_NAME
+from engine.clock import Clock
+from engine.processes import Known, kill, living, ourselves
+from engine.runfile import Run, read_run, run_path
+
+_DEATH_SECONDS = 5.0
+_LOCK_SECONDS = 5.0
+_POLL_SECONDS = 0.02
+_STILL_SECONDS = 5.0
+"""A direct flatten that has not said for so long that it works is hung."""
+
+Tell = Callable[[str], None]
+
+
+async def fence(folder: Path, clock: Clock, tell: Tell) -> filelock.BaseFileLock | None:
+    """Kill whoever has the account in hand and take the lock. None: it may still be in hand."""
+    run = read_run(folder)
+    if run is not None:
+        await _let_work(folder, run, clock, tell)
+        if not await _dead(run, clock, tell):
+            return None
+    return await _lock(folder, clock, tell)
+
+
+async def _let_work(folder: Path, run: Run, clock: Clock, tell: Tell) -> None:
+    """While another direct flatten works, wait for its end: two of them would only stand in each other's way."""
+    if run.role != "direct flatten" or not run.process.lives or run.process == ourselves():
+        return
+    tell(f"a direct flatten works already (pid {run.process.pid}): it is waited for")
+    seen, since = _touched(folder), clock.monotonic()
+    while run.process.lives and clock.monotonic() - since < _STILL_SECONDS:
+        await asyncio.sleep(_POLL_SECONDS)
+        now = _touched(folder)
+        if now != seen:
+            seen, since = now, clock.monotonic()
+
+
+def _touched(folder: Path) -> int:
+    try:
+        return run_path(folder).stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
+async def _dead(run: Run, clock: Clock, tell: Tell) -> bool:
+    """Kill what the run file names, the engine first, so that it starts no further gateway. Whether all are dead."""
+    killed: list[Known] = []
+    for process in run.processes():
+        try:
+            if kill(process):
+                killed.append(process)
+        except OSError as error:
+            tell(f"process {process.pid} could not be killed: {error}")
+    until = clock.monotonic() + _DEATH_SECONDS
+    left = living(run.processes())
+    while left and clock.monotonic() < until:
+        await asyncio.sleep(_POLL_SECONDS)
+        left = living(run.processes())
+    if killed:
+        tell(f"killed the {run.role} and its gateways (pid {', '.join(str(each.pid) for each in killed)})")
+    if left:
+        tell(f"still alive after {_DEATH_SECONDS:.0f} s: pid {', '.join(str(each.pid) for each in left)}")
+    return not left
+
+
+async def _lock(folder: Path, clock: Clock, tell: Tell) -> filelock.BaseFileLock | None:
+    lock = filelock.FileLock(folder / LOCK_NAME)
+    until = clock.monotonic() + _LOCK_SECONDS
+    while True:
+        try:
+            lock.acquire(timeout=0)
+        except filelock.Timeout:
+            if clock.monotonic() >= until:
+                tell(f"another process holds {folder / LOCK_NAME} and cannot be told by {run_path(folder)}")
+                return None
+            await asyncio.sleep(_POLL_SECONDS)
+        except OSError as error:
+            tell(f"the lock cannot be taken: {error}")
+            return None
+        else:
+            return lock

@@ -1,0 +1,129 @@
+"""`quarterdeck flatten --direct`: ask, fence, close, and stay until the account is flat.
+
+In: a profile, a reason, who asks. Out: lines on standard output and an exit code: 0 flat and confirmed, 1 nothing could
+be sent, 3 given up or interrupted before it was flat. It outlives the line that it was asked over.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from pathlib import Path
+
+import filelock
+
+from engine import killswitch
+from engine.clock import Clock, SystemClock
+from engine.config import Settings, state_folder
+from engine.control.address import AddressError, control_address
+from engine.control.client import ControlClient
+from engine.direct.asking import NotAllowed, ask, follow
+from engine.direct.closing import NothingSent, Order, close_everything
+from engine.direct.fence import fence
+from engine.runfile import RunFile, Stopped, read_run
+from engine.state import EngineMode
+from engine.text import plain
+
+FLAT = 0
+REFUSED = 1
+NOT_FLAT = 3
+_ROUNDS = 3
+"""An engine that its host has started again meanwhile is asked anew, so often."""
+
+
+class Voice:
+    """Prints lines, each with its time. Once nobody hears, as after a dropped line, it is silent and work goes on."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._heard = True
+
+    def tell(self, line: str) -> None:
+        """Print one line."""
+        if not self._heard:
+            return
+        try:
+            print(f"{self._clock.utc():%H:%M:%S} {plain(line, 1000)}", flush=True)  # noqa: T201
+        except OSError:
+            self._heard = False
+            # What is left in the buffer must not raise again when the interpreter ends.
+            sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+
+
+def run(profile: str, settings: Settings, reason: str, operator: str, via: str) -> int:
+    """Close everything on the profile's account and return the exit code."""
+    folder = state_folder(profile)
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if sys.platform != "win32":
+        # The line it was asked over may drop: the closing goes on.
+        for number in (signal.SIGHUP, signal.SIGPIPE):
+            signal.signal(number, signal.SIG_IGN)
+    clock = SystemClock()
+    voice = Voice(clock)
+    try:
+        return asyncio.run(_run(settings, folder, reason, operator, via, clock, voice))
+    except (NothingSent, NotAllowed) as error:
+        voice.tell(f"NOTHING MORE IS SENT: {error}")
+        return REFUSED
+    except KeyboardInterrupt:
+        voice.tell("INTERRUPTED, NOT FLAT: start it again, or the engine, which goes on with it")
+        return NOT_FLAT
+
+
+async def _run(
+    settings: Settings, folder: Path, reason: str, operator: str, via: str, clock: Clock, voice: Voice
+) -> int:
+    lock: filelock.BaseFileLock | None = None
+    run = read_run(folder)
+    account = run.account if run is not None else ""
+    with contextlib.ExitStack() as stack:
+        for _ in range(_ROUNDS):
+            ended = await _by_the_engine(folder, reason, clock, voice)
+            if ended is not None:
+                return ended
+            _write_kill_file(folder, reason, voice)
+            before = read_run(folder)
+            lock = await fence(folder, clock, voice.tell)
+            if lock is not None:
+                stack.callback(lock.release)
+            if lock is not None or read_run(folder) == before:
+                break
+        run_file = None
+        if lock is not None:
+            run_file = RunFile(folder)
+            run_file.begin("direct flatten")
+            run_file.account(account)
+        order = Order(reason, operator, via, account)
+        loop_id = f"direct-{clock.utc():%Y%m%dT%H%M%S}-{os.getpid()}"
+        report = await close_everything(settings, folder, order, run_file, clock, loop_id, voice.tell)
+        if run_file is not None:
+            run_file.stopped(Stopped(f"{clock.utc():%Y-%m-%dT%H:%M:%S}Z", EngineMode.HALTED, 0, 0))
+        voice.tell(report.statement)
+        voice.tell(f"no reset is taken while {folder / killswitch.NAME} is there: remove it by hand when you know why")
+    return FLAT
+
+
+async def _by_the_engine(folder: Path, reason: str, clock: Clock, voice: Voice) -> int | None:
+    """Have the engine do it, if it can: the exit code when it has, None when it has not."""
+    try:
+        address = control_address(folder)
+    except AddressError as error:
+        voice.tell(f"the engine's socket cannot be looked for: {error}")
+        return None
+    async with ControlClient(address, "direct") as client:
+        if not await ask(client, reason, voice.tell):
+            return None
+        ended = await follow(client, clock, voice.tell)
+    if ended is None:
+        return None
+    voice.tell(ended.statement)
+    return FLAT if ended.state == "FLAT" else NOT_FLAT
+
+
+def _write_kill_file(folder: Path, reason: str, voice: Voice) -> None:
+    try:
+        if killswitch.write(folder, f"flatten --direct: {reason}"):
+            voice.tell(f"wrote {folder / killswitch.NAME}")
+    except OSError as error:
+        voice.tell(f"the kill file could not be written, and it goes on without: {error}")
