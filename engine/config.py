@@ -25,6 +25,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from engine.guards.settings import GuardSettings
+from engine.watchdog.settings import WatchdogSettings
 
 PROFILE_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,39}$")
 PAPER_MODULE = "engine.paper.client"
@@ -210,6 +211,7 @@ class Settings(BaseSettings):
     entry: EntrySettings = EntrySettings()
     flatten: FlattenSettings = FlattenSettings()
     paper: PaperSettings = PaperSettings()
+    watchdog: WatchdogSettings = WatchdogSettings()
 
     @property
     def is_paper(self) -> bool:
