@@ -19,6 +19,7 @@ from console.cli_parts import checked_reason as _checked_reason
 from console.cli_parts import confirm as _confirm
 from console.cli_parts import perform as _perform
 from console.cli_risk import add_commands
+from console.cli_service import service_commands
 from console.cli_watchdog import add_watchdog
 
 app = typer.Typer(
@@ -33,6 +34,7 @@ journal_commands = typer.Typer(rich_markup_mode=None, help="The record of all th
 app.add_typer(signal_commands, name="signal", no_args_is_help=True)
 app.add_typer(journal_commands, name="journal")
 app.add_typer(close_commands, name="close")
+app.add_typer(service_commands, name="service")
 add_commands(app)
 add_watchdog(app)
 
