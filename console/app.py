@@ -15,9 +15,9 @@ from textual.screen import Screen
 from textual.worker import Worker, WorkerState
 
 from console.commands import BY_NAME, Command, CommandsProvider, Context, bindings, by_character
-from console.link import Link, LinkChanged, Question, SnapshotArrived, Told
+from console.link import CameBack, Link, LinkChanged, Question, SnapshotArrived, Told
 from console.paced_app import PacedApp
-from console.screens import opener
+from console.screens import opener, show_away
 from console.screens.base import Answer, ConsoleScreen, Painted
 from console.state import Phase, Row, View
 from console.styling import styles_dir
@@ -64,22 +64,15 @@ class Console(PacedApp):
     def on_mount(self) -> None:
         """Show the first frame, then load what talks to the engine."""
         self.start_painting()
-        self.call_after_refresh(self._start_link)
-
-    def _start_link(self) -> None:
-        self.run_worker(self.link.run(self.post_message), name="link", exit_on_error=False)
+        run = self.link.run
+        self.call_after_refresh(lambda: self.run_worker(run(self.post_message), name="link", exit_on_error=False))
 
     def view(self) -> View:
         """What is known now, with its age."""
         now = self._clock()
-        return View(
-            snapshot=self._snapshot,
-            age=now - self._snapshot_at if self._snapshot else 0.0,
-            phase=self._phase,
-            phase_age=now - self._phase_at,
-            detail=self._detail,
-            fault=self._fault,
-        )
+        age, link = now - self._snapshot_at if self._snapshot else 0.0, self.link
+        known = (self._snapshot, age, self._phase, now - self._phase_at, self._detail, self._fault)
+        return View(*known, link.console_id, link.read_only)
 
     def context(self) -> Context:
         """What the availability of commands depends on: the screen below any dialog, and its row as it was shown."""
@@ -110,6 +103,10 @@ class Console(PacedApp):
             self._phase, self._phase_at = message.phase, self._clock()
         self._detail = message.detail
         self.paint()
+
+    def on_came_back(self, message: CameBack) -> None:
+        """Tell what happened meanwhile."""
+        show_away(self, message.away)
 
     def on_worker_state_changed(self, message: Worker.StateChanged) -> None:
         """A worker that failed is never silent: it is named in the banner."""

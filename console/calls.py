@@ -13,6 +13,7 @@ from console import output
 from engine.clock import SystemClock
 from engine.config import SettingsError, state_folder
 from engine.control.address import control_address
+from engine.control.caller import Caller
 from engine.control.client import AnswerLost, ControlClient, ControlError, EngineUnreachable
 from engine.control.messages import (
     Action,
@@ -45,10 +46,15 @@ _POLL_SECONDS = 0.1
 Task = Callable[[ControlClient], Awaitable[int]]
 
 
-def perform(profile: str, task: Task, *, interrupted: int = INTERRUPTED) -> int:
-    """Run a task against the profile's engine and return its exit code; `interrupted` is the code after Ctrl+C."""
+def perform(
+    profile: str, task: Task, *, interrupted: int = INTERRUPTED, socket: str | None = None, read_only: bool = False
+) -> int:
+    """Run a task against the profile's engine, or the one at a socket, and return its exit code.
+
+    `interrupted` is the code after Ctrl+C; `read_only` has the engine refuse whatever acts.
+    """
     try:
-        address = control_address(state_folder(profile))
+        address = socket or control_address(state_folder(profile))
     except SettingsError as error:
         output.complain(str(error))
         return USAGE
@@ -56,12 +62,12 @@ def perform(profile: str, task: Task, *, interrupted: int = INTERRUPTED) -> int:
         output.complain(f"the engine's socket cannot be looked for: {error}")
         return REFUSED
     try:
-        return asyncio.run(_performed(address, task))
+        return asyncio.run(_performed(address, Caller.here("cli", read_only=read_only), task))
     except AnswerLost as error:
         output.complain(f"{error}; it may or may not have been done: see `quarterdeck events`")
         return NO_ENGINE
     except EngineUnreachable as error:
-        output.complain(f"profile {profile!r}: {error}")
+        output.complain(str(error) if socket else f"profile {profile!r}: {error}")
         return NO_ENGINE
     except ControlError as error:
         output.complain(str(error))
@@ -72,8 +78,8 @@ def perform(profile: str, task: Task, *, interrupted: int = INTERRUPTED) -> int:
         return interrupted
 
 
-async def _performed(address: str, task: Task) -> int:
-    async with ControlClient(address, "cli") as client:
+async def _performed(address: str, caller: Caller, task: Task) -> int:
+    async with ControlClient(address, caller) as client:
         return await task(client)
 
 

@@ -12,14 +12,16 @@ from typing import Annotated, Any
 
 import typer
 
+from console.cli_alerts import add_commands as add_alert_commands
 from console.cli_close import close_commands
-from console.cli_parts import AsJson, Reason, Yes
+from console.cli_parts import AsJson, Reason, Yes, attach_to, own_engine
 from console.cli_parts import checked as _checked
 from console.cli_parts import checked_reason as _checked_reason
 from console.cli_parts import confirm as _confirm
 from console.cli_parts import perform as _perform
 from console.cli_risk import add_commands
 from console.cli_service import service_commands
+from console.cli_token import token_commands
 from console.cli_watchdog import add_watchdog
 
 app = typer.Typer(
@@ -34,8 +36,10 @@ journal_commands = typer.Typer(rich_markup_mode=None, help="The record of all th
 app.add_typer(signal_commands, name="signal", no_args_is_help=True)
 app.add_typer(journal_commands, name="journal")
 app.add_typer(close_commands, name="close")
+app.add_typer(token_commands, name="token")
 app.add_typer(service_commands, name="service")
 add_commands(app)
+add_alert_commands(app)
 add_watchdog(app)
 
 _NAMED_SIGNAL = re.compile(r"^([^@\s]{1,64})(?:@([0-9]{1,18}))?$")
@@ -78,6 +82,17 @@ def _console(
     profile: Annotated[
         str, typer.Option(envvar="QUARTERDECK_PROFILE", help="The account's profile.", metavar="NAME")
     ] = "paper",
+    socket: Annotated[
+        str | None,
+        typer.Option(
+            envvar="QUARTERDECK_SOCKET",
+            help="Another user's engine, at its shared socket. Never starts one.",
+            metavar="PATH",
+        ),
+    ] = None,
+    read_only: Annotated[
+        bool, typer.Option("--read-only", help="Only look: the engine refuses whatever acts.")
+    ] = False,
     low_bandwidth: Annotated[
         bool, typer.Option("--low-bandwidth", envvar="QUARTERDECK_LOW_BANDWIDTH", help="Send the terminal less.")
     ] = False,
@@ -85,6 +100,7 @@ def _console(
     ascii_only: Annotated[bool, typer.Option("--ascii", help="Send ASCII only.")] = False,
 ) -> None:
     context.obj = profile
+    attach_to(context, socket, read_only)
     if context.invoked_subcommand is not None:
         return
     if sys.platform != "win32":
@@ -95,10 +111,16 @@ def _console(
     from console.run import run_console
     from console.terminal import Colours as Known
     from console.terminal import detect
+    from engine.control.errors import ControlError
 
     known = None if colours is None else Known(colours.value)
     terminal = detect(os.environ, colours=known, ascii_only=ascii_only, low_bandwidth=low_bandwidth)
-    raise typer.Exit(run_console(profile, terminal))
+    try:
+        code = run_console(profile, terminal, socket=socket, read_only=read_only)
+    except ControlError as error:
+        print(f"quarterdeck: {error}", file=sys.stderr)  # noqa: T201
+        code = 1
+    raise typer.Exit(code)
 
 
 @app.command(
@@ -109,6 +131,7 @@ def _console(
 )
 def _engine(context: typer.Context) -> None:
     """Run the engine in the foreground, without any screen."""
+    own_engine(context, "an engine")
     from engine.__main__ import main as run_engine
 
     raise typer.Exit(run_engine(["--profile", context.obj, *context.args]))
@@ -324,6 +347,7 @@ def _events(
 @journal_commands.command("verify")
 def _verify(context: typer.Context) -> None:
     """Verify the chain of hashes and the state that is derived from it. Needs no running engine."""
+    own_engine(context, "verifying a journal")
     from console import output
     from engine.config import SettingsError, state_folder
     from engine.journal import verify

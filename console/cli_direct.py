@@ -8,6 +8,7 @@ import typer
 
 from console import output
 from engine.config import SettingsError, load
+from engine.control.caller import via_of
 
 
 def flatten_directly(profile: str, yes: bool, reason: str) -> int:
@@ -27,10 +28,4 @@ def flatten_directly(profile: str, yes: bool, reason: str) -> int:
             return 1
     from engine.direct.run import run
 
-    return run(profile, settings, reason or "flattened directly", getpass.getuser(), _via())
-
-
-def _via() -> str:
-    """Where the operator sits, by what sshd told this session; "" at the desk."""
-    connection = os.environ.get("SSH_CONNECTION", "").split()
-    return f"ssh {connection[0]} port {connection[1]}" if len(connection) == 4 else ""
+    return run(profile, settings, reason or "flattened directly", getpass.getuser(), via_of(os.environ))

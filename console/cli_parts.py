@@ -4,6 +4,7 @@ What takes long to import is imported by the function that needs it.
 """
 
 import sys
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -16,12 +17,51 @@ Reason = Annotated[str, typer.Option("--reason", help="Why; goes into the journa
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 
 
+@dataclass(frozen=True, slots=True)
+class Attached:
+    """Whose engine is spoken to: the profile's own, or the one at another user's socket."""
+
+    socket: str | None = None
+    read_only: bool = False
+
+
+_ATTACHED = "quarterdeck.attached"
+
+
 def perform(context: typer.Context, task: "Task", *, interrupted: int | None = None) -> None:
     """Run a task against the profile's engine and end the program with its exit code."""
     from console import calls
 
-    code = calls.perform(context.obj, task, interrupted=calls.INTERRUPTED if interrupted is None else interrupted)
+    code = _performed(context, task, calls.INTERRUPTED if interrupted is None else interrupted)
     raise typer.Exit(code)
+
+
+def _performed(context: typer.Context, task: "Task", interrupted: int) -> int:
+    from console import calls
+
+    where = attached_to(context)
+    return calls.perform(context.obj, task, interrupted=interrupted, socket=where.socket, read_only=where.read_only)
+
+
+def attach_to(context: typer.Context, socket: str | None, read_only: bool) -> None:
+    """Keep what was said before the command: whose engine, and whether it is only looked at."""
+    context.meta[_ATTACHED] = Attached(socket or None, read_only)
+
+
+def attached_to(context: typer.Context) -> Attached:
+    """What was said before the command."""
+    found = context.meta.get(_ATTACHED, Attached())
+    assert isinstance(found, Attached)  # noqa: S101  ours alone
+    return found
+
+
+def own_engine(context: typer.Context, what: str) -> None:
+    """Raises BadParameter when another user's engine was named for what is only done on one's own."""
+    if attached_to(context).socket:
+        raise typer.BadParameter(
+            f"found a socket, expected none: {what} works on your own profile (QUARTERDECK_SOCKET names one too)",
+            param_hint="--socket",
+        )
 
 
 def confirm(context: typer.Context, yes: bool, question: str) -> None:
@@ -41,7 +81,7 @@ def confirm(context: typer.Context, yes: bool, question: str) -> None:
         output.say(f"{snapshot.engine.environment.upper()}  {named}  {len(snapshot.positions)} positions")
         return calls.DONE
 
-    code = calls.perform(context.obj, _account)
+    code = _performed(context, _account, calls.INTERRUPTED)
     if code != calls.DONE:
         raise typer.Exit(code)
     if not typer.confirm(f"{question}?", default=False):

@@ -8,6 +8,8 @@ from console.state import Phase, Row, View
 if TYPE_CHECKING:
     from console.app import Console
 
+READ_ONLY = "READ-ONLY: this console was started with --read-only"
+VIEWER = "READ-ONLY: the engine's owner lets you look, not act"
 NOT_CONNECTED = "not sent: the engine is not connected"
 
 
@@ -61,4 +63,6 @@ class Command:
 
 def linked(context: Context) -> str | None:
     """Why nothing can be sent now; None when it can."""
+    if context.view.looks_only:
+        return READ_ONLY if context.view.read_only else VIEWER
     return None if context.view.phase is Phase.CONNECTED else NOT_CONNECTED

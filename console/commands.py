@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, ClassVar
 from textual.binding import Binding, BindingType
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 
+from console.alert_commands import Acknowledge
 from console.close_commands import CloseLosers, ClosePosition, CloseSource, CloseSymbol, CloseWinners, GiveUpClose
-from console.command import NOT_CONNECTED, Command, Context, linked
+from console.command import NOT_CONNECTED, READ_ONLY, Command, Context, linked
 from console.risk_commands import ResetHalt, SetBases, SettleFunds, UnlockGuard
 from console.state import Phase
 from console.widgets.key_bar import Hint
@@ -231,6 +232,8 @@ class StartEngine(Command):
         return context.view.phase is Phase.STOPPED
 
     def unavailable(self, context: Context) -> str | None:
+        if context.view.read_only:
+            return READ_ONLY
         return None if context.view.phase is Phase.STOPPED else "the engine has not been stopped"
 
     async def run(self, app: "Console", context: Context) -> None:
@@ -269,6 +272,28 @@ class Palette(Command):
         app.action_command_palette()
 
 
+class WhoIsAttached(Command):
+    """Who is attached to this engine, since when and from where."""
+
+    name, key, title = "who", "w", "Who is attached"
+    in_bar = False
+
+    async def run(self, app: "Console", context: Context) -> None:
+        from console.screens.who import WhoScreen
+
+        app.push_screen(WhoScreen())
+
+
+class Detach(Command):
+    """Leave the console at once; the engine goes on as it is."""
+
+    name, key, title = "detach", "d", "Detach"
+    in_bar = False
+
+    async def run(self, app: "Console", context: Context) -> None:
+        app.exit(0)
+
+
 class Quit(Command):
     """Leave the console: the engine goes on, is stopped, or flattens first. Asks."""
 
@@ -292,6 +317,7 @@ COMMANDS: tuple[Command, ...] = (
     CancelOrder(),
     PauseOrResume(),
     FlattenAll(),
+    Acknowledge(),
     ResetHalt(),
     UnlockGuard(),
     SetBases(),
@@ -308,6 +334,8 @@ COMMANDS: tuple[Command, ...] = (
     Help(),
     Meter(),
     Palette(),
+    WhoIsAttached(),
+    Detach(),
     Quit(),
 )
 BY_NAME = {command.name: command for command in COMMANDS}

@@ -49,6 +49,8 @@ def header(view: View, width: int) -> tuple[Line, Line]:
     account = snapshot.account
     who = f"{account.login}@{plain(account.server, 40)}" if account else "no account yet"
     first = [Piece(f" {environment} ", badge), _GAP, Piece(who, "strong"), _GAP, mode, _GAP, link, _GAP, age]
+    if view.looks_only:
+        first[5:5] = [_GAP, Piece("READ-ONLY", "warn")]
     excess = sum(cell_len(piece.text) for piece in first) - width
     if excess > 0:
         # The link and the age must be readable to the end; the server's name is what can be cut.
@@ -135,6 +137,8 @@ def banner(view: View, width: int, most: int = 4) -> tuple[Line, ...]:
         said.append((f"{connection(view).text}: {plain(view.detail)}.{kept}", "alarm"))
     snapshot = view.snapshot
     if snapshot is not None:
+        if snapshot.alerts:
+            said.append((plain(_alerts_in_a_row(snapshot, width)), "alarm"))
         if snapshot.engine.mode == "HALTED":
             why = plain(snapshot.engine.halt_reason or "no reason was recorded")
             said.append((f"HALTED (R lifts it, or quarterdeck reset): {why}", "alarm"))
@@ -159,6 +163,13 @@ def banner(view: View, width: int, most: int = 4) -> tuple[Line, ...]:
         hidden = f" ... and {len(lines) - most + 1} more lines"
         lines = [*lines[: most - 1], (Piece(hidden.ljust(width), "alarm"),)]
     return tuple(lines)
+
+
+def _alerts_in_a_row(snapshot: "Snapshot", width: int) -> str:
+    """How many alerts nobody has acknowledged, and the worst of them, in one row."""
+    count, first = len(snapshot.alerts), snapshot.alerts[0]
+    head = f"{count} ALERT{'S' if count > 1 else ''}, K acknowledges: "
+    return head + plain(f"{first.severity.upper()} {first.text}", max(20, width - 4 - len(head)))
 
 
 def tabs(view: View, here: str) -> Line:
@@ -254,7 +265,7 @@ _ORDER += ("message", "statement", "reason", "said", "what", "guard", "verdict",
 _BARE = frozenset({"signal", "symbol", "side", "volume", "price", "mode", "kind", "message", "statement", "reason"})
 _BARE |= {"said", "what", "verdict"}
 _IN_DETAIL = frozenset(
-    {"origin", "operator", "intent", "loop_id", "digest", "id", "epoch", "version", "result", "state"}
+    {"origin", "operator", "via", "intent", "loop_id", "digest", "id", "epoch", "version", "result", "state"}
 )
 _IN_DETAIL |= {"created_at", "expires_at", "guard_evaluated_at", "halt_reason", "position", "explained"}
 _OF_HEARTBEAT = (
@@ -307,6 +318,7 @@ def event_tone(event_type: str) -> Tone:
         "funds_unexplained",
         "guard_block",
         "guard_locked",
+        "alert_failed",
         "broker_clock_changed",
     ):
         return "alarm"
@@ -322,6 +334,7 @@ def event_tone(event_type: str) -> Tone:
         "clock_set",
         "bases_set",
         "guards_configured",
+        "alert_raised",
     ):
         return "warn"
     if event_type in (

@@ -6,17 +6,21 @@ engine's own lock: of consoles that race, the losers attach to the winner's.
 """
 
 import asyncio
+import secrets
 import subprocess
 from collections import deque
 from collections.abc import Sequence
 from enum import StrEnum
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from engine.control.caller import Caller
 from engine.control.errors import EngineUnreachable
 from engine.detached import LOG_NAME, last_lines, launch, our_command
 
 if TYPE_CHECKING:
+    from console.link import Link
     from engine.control.client import ControlClient
 
 RUNS_ALREADY = 75
@@ -45,7 +49,8 @@ class Host:
     """One profile's engine as a console has it.
 
     `overrides` are further arguments of the engine's command line. `start_seconds`: how long a started engine may take
-    to answer. `command` replaces the whole command line (tests).
+    to answer. `may_start`: without it an engine that is not there is only said to be missing.
+    `command` replaces the whole command line (tests).
     """
 
     def __init__(
@@ -53,7 +58,8 @@ class Host:
         profile: str,
         overrides: Sequence[str] = (),
         *,
-        origin: str = "console",
+        caller: "Caller | str" = "console",
+        may_start: bool = True,
         start_seconds: float = 20.0,
         command: Sequence[str] | None = None,
     ) -> None:
@@ -61,7 +67,8 @@ class Host:
         self.said = ""
         """What was done about the engine last, for the operator."""
         self._profile = profile
-        self._origin = origin
+        self._caller = caller
+        self._may_start = may_start
         self._start_seconds = start_seconds
         self._command = tuple(command or our_command("engine", "--profile", profile, *overrides))
         self._child: subprocess.Popen[bytes] | None = None
@@ -86,18 +93,22 @@ class Host:
         self.state = HostState.STARTING
         try:
             if not await self._answers(address):
+                if not self._may_start:
+                    raise EngineUnreachable(
+                        f"no engine runs for profile {self._profile!r}, and --read-only starts none"
+                    )
                 await self._start(folder, address)
         except BaseException:
             self.state = HostState.GONE
             raise
         self.state = HostState.ATTACHED
         self._had_engine = True
-        return ControlClient(address, self._origin)
+        return ControlClient(address, self._caller)
 
     async def _answers(self, address: str) -> bool:
         from engine.control.client import ControlClient
 
-        async with ControlClient(address, self._origin, timeout=_PROBE_SECONDS) as client:
+        async with ControlClient(address, self._caller, timeout=_PROBE_SECONDS) as client:
             try:
                 await client.snapshot()
             except EngineUnreachable:
@@ -154,6 +165,30 @@ class Host:
 
     def _launch(self, folder: Path) -> None:
         self._child, self._printed_from = launch(self._command, folder / LOG_NAME)
+
+
+def attached(profile: str, socket: str | None, *, read_only: bool) -> "Link":
+    """The link of a new console: to the profile's engine, or to the one at another user's socket."""
+    from console.link import Link
+
+    caller = Caller.here("console", read_only=read_only, console=secrets.token_hex(8))
+    host = Guest(socket, caller) if socket else Host(profile, caller=caller, may_start=not read_only)
+    return Link(host.attach, console_id=caller.console, read_only=read_only)
+
+
+class Guest:
+    """Another user's engine, at its shared socket: attached to, never started."""
+
+    def __init__(self, socket: str, caller: "Caller") -> None:
+        self._socket = socket
+        self._caller = caller
+
+    async def attach(self) -> "ControlClient":
+        """Return a client (not yet entered) of that engine, whether it runs or not."""
+        # Heavy, and wanted after a console's first frame: not on its loop.
+        client = await asyncio.to_thread(import_module, "engine.control.client")
+        made: ControlClient = client.ControlClient(self._socket, self._caller)
+        return made
 
 
 def _state_folder(profile: str) -> Path:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 
 from textual.message import Message
 
+from console.away import Away, Since, look_back
 from console.state import Phase
 from console.text import plain
 from engine.control.errors import ControlError, EngineStopped, EngineUnreachable
@@ -83,6 +84,14 @@ class SnapshotArrived(Message):
         return isinstance(message, SnapshotArrived)
 
 
+class CameBack(Message):
+    """What happened while this operator, or this console, was away."""
+
+    def __init__(self, away: "Away") -> None:
+        super().__init__()
+        self.away = away
+
+
 class LinkChanged(Message):
     """The link came up or went down; `detail` says why and what is being done about it."""
 
@@ -105,12 +114,19 @@ Question = Callable[[ConsoleClient], Awaitable[object]]
 
 
 class Link:
-    """The one connection of a console. `post` takes the messages; `attach` is tried again with back-off."""
+    """The one connection of a console. `post` takes the messages; `attach` is tried again with back-off.
 
-    def __init__(self, attach: Attach) -> None:
+    `console_id` is what the client tells the engine to know this console by; `read_only`: it asked only to look.
+    """
+
+    def __init__(self, attach: Attach, *, console_id: str = "", read_only: bool = False) -> None:
+        self.console_id = console_id
+        self.read_only = read_only
         self._attach = attach
         self._client: ConsoleClient | None = None
         self._was_up = False
+        self._seen: Since | None = None
+        """The newest event that the operator has had before them, and when."""
         self._wanted = asyncio.Event()
 
     def start_again(self) -> None:
@@ -144,13 +160,37 @@ class Link:
         post(SnapshotArrived(await client.snapshot()))
         self._client, self._was_up = client, True
         post(LinkChanged(Phase.CONNECTED))
+        since, asking = self._seen, None
         try:
             async with aclosing(client.stream()) as messages:
                 async for message in messages:
                     if message.snapshot is not None:
                         post(SnapshotArrived(message.snapshot))
+                        since = since or self._left_before(message.snapshot)
+                        if since is not None and asking is None:
+                            asking = asyncio.create_task(self._tell(client, since, post), name="while you were away")
+                        self._seen = Since(message.snapshot.seq, message.snapshot.time)
         finally:
             self._client = None
+            if asking is not None:
+                asking.cancel()
+                await asyncio.wait({asking})
+
+    def _left_before(self, snapshot: "Snapshot") -> Since | None:
+        """When this operator left before this console came, as the engine says."""
+        me = next((who for who in snapshot.attached if self.console_id and who.id == self.console_id), None)
+        if me is None or me.away_seq is None or me.away_since is None:
+            return None
+        return Since(me.away_seq, me.away_since)
+
+    async def _tell(self, client: ConsoleClient, since: Since, post: Callable[[Message], object]) -> None:
+        try:
+            away = await look_back(client, since)
+        except (ControlError, EngineUnreachable):
+            # The stream has the same engine: it says that the link is down, and the next one asks again.
+            return
+        if away.matters:
+            post(CameBack(away))
 
     async def ask(self, question: Question) -> tuple[object, str]:
         """The engine's answer, and why there is none: one of the two is empty."""

@@ -116,7 +116,7 @@ async def paper_session() -> AsyncIterator[Host]:
     with tempfile.TemporaryDirectory(prefix="quarterdeck-") as home:
         os.environ |= {"QUARTERDECK_HOME": home}
         await asyncio.to_thread(_write_profile, Path(home, "profiles"))
-        host = Host(PROFILE, MARKET, origin="screenshots")
+        host = Host(PROFILE, MARKET, caller="screenshots")
         async with await host.attach() as client:
             for symbol, side, volume in TRADED:
                 signal = await _propose(client, symbol, side, volume)

@@ -14,7 +14,7 @@ from console import format as fmt
 from console.text import plain
 
 if TYPE_CHECKING:
-    from engine.control.messages import ClosingView, FlattenView, PositionView, SignalView, Snapshot
+    from engine.control.messages import AttachedView, ClosingView, FlattenView, PositionView, SignalView, Snapshot
 
 STALE_AFTER_SECONDS = 1.0
 """A snapshot older than this is not live any more, and the screen says so in words."""
@@ -54,6 +54,21 @@ class View:
     """Why the link is down and what is being done about it."""
     fault: str = ""
     """A failure of the console itself."""
+    console_id: str = ""
+    """What this console calls itself towards the engine."""
+    read_only: bool = False
+    """Whether it was started only to look."""
+
+    @property
+    def me(self) -> "AttachedView | None":
+        """This console among those attached; None until the engine shows it."""
+        attached = self.snapshot.attached if self.snapshot and self.console_id else []
+        return next((who for who in attached if who.id == self.console_id), None)
+
+    @property
+    def looks_only(self) -> bool:
+        """Whether the engine would refuse whatever acts."""
+        return self.read_only or (self.me is not None and self.me.role == "viewer")
 
     @property
     def stale(self) -> bool:

@@ -11,7 +11,10 @@ import random
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any
 
+from engine.alerts.delivery import Courier
+from engine.alerts.desk import AlertDesk
 from engine.approvals import Refused, SignalBook
+from engine.attendance import NOBODY, Attendance
 from engine.bookkeeping import Bookkeeper
 from engine.broker.base import Account, Broker, BrokerError, MarginMode, Tick
 from engine.clock import Clock
@@ -22,6 +25,7 @@ from engine.cycle import GuardCycle
 from engine.events import Draft, EventType
 from engine.execution import Executor
 from engine.flatten import FlattenReport
+from engine.four_eyes import FourEyes
 from engine.gate import EntryGate
 from engine.guards.base import Entry, Sent
 from engine.intake.proposals import Proposal, Proposals
@@ -62,7 +66,7 @@ class AccountEngine:
 
     `to_utc_msc` turns what a replayed or made-up market's clock shows into UTC; None: the market is live. `strategy` is
     asked for proposals on every new quote; `step` moves a replayed market one tick per guard cycle;
-    `market_finished` says that a replay has ended.
+    `market_finished` says that a replay has ended. `courier` takes alerts away; None: none are raised.
     """
 
     def __init__(
@@ -81,6 +85,7 @@ class AccountEngine:
         step: Callable[[], Awaitable[None]] | None = None,
         market_finished: Callable[[], bool] = lambda: False,
         to_utc_msc: Callable[[int], int] | None = None,
+        courier: Courier | None = None,
     ) -> None:
         self.settings = settings
         self.broker = broker
@@ -91,6 +96,8 @@ class AccountEngine:
         self.account = account
         self.key = f"{account.login}@{account.server}"
         self.recorder = Recorder(journal, clock, loop_id, self.key)
+        self.alerts = AlertDesk(self.recorder, settings.alerts, randomness)
+        self._courier = courier
         self.specs = SpecBook(broker)
         self.book = SignalBook(self.recorder)
         self.proposals = Proposals(
@@ -164,6 +171,10 @@ class AccountEngine:
             batch_size=settings.loop.batch_size,
             flatten=lambda reason: self.flatten(reason),
         )
+        self.attendance = Attendance(
+            self.recorder, self.modes, settings.control, spawn=self.spawn, flatten=self._flatten_unattended
+        )
+        self.four_eyes = FourEyes(self.recorder, settings.control)
         self.cycle: GuardCycle
         self.market: MarketClock
         self.risk: Risk
@@ -183,16 +194,20 @@ class AccountEngine:
         """Start, go round until `stop_requested`, stop. A bug in any part ends this with that bug."""
         async with asyncio.TaskGroup() as group:
             self._group = group
+            if self._courier is not None:
+                await self.alerts.start(self._courier, self.spawn)
             await self._restore()
             cycling = group.create_task(self._cycle_forever(), name="guard cycle")
             housekeeping = group.create_task(self._housekeep(), name="housekeeping")
             watching = group.create_task(self._watch(), name="blindness")
             comparing = group.create_task(self._compare(), name="reconciliation")
             await self.loop.start()
+            self.attendance.begin()
             if ready is not None:
                 await ready()
             await self.stop_requested.wait()
             await self.loop.stop()
+            self.attendance.stop()
             housekeeping.cancel()
             watching.cancel()
             comparing.cancel()
@@ -201,6 +216,7 @@ class AccountEngine:
             await self.cycle.stop()
             await self.recorder.urgent(self.recorder.draft(EventType.ENGINE_STOPPED))
             await self.recorder.drained()
+            await self.alerts.stop()
 
     async def _restore(self) -> None:
         """Take up the account's state from the journal, compare with the broker, and go on where it was left."""
@@ -216,6 +232,7 @@ class AccountEngine:
         await self._count_lifetime()
         values = await self.journal.get_values(self.key)
         await self._take_up_guards(state, values)
+        await self.attendance.restore(values)
         self.underway.restore(self.book.all())
         self.cycle = GuardCycle(
             self.broker,
@@ -324,6 +341,7 @@ class AccountEngine:
             await asyncio.sleep(HOUSEKEEPING_SECONDS)
             self.cycle.watch_blindness()
             self.killing.obey()
+            self.attendance.watch()
 
     async def _housekeep(self) -> None:
         while True:
@@ -442,6 +460,9 @@ class AccountEngine:
     async def _flatten_for_guard(self, reason: str, cause: Draft) -> int:
         report = await asyncio.shield(self.flatten(reason, cause, operator="drawdown guard", origin="engine"))
         return report.positions_closed
+
+    async def _flatten_unattended(self, reason: str) -> None:
+        await asyncio.shield(self.flatten(reason, operator=NOBODY, origin="engine"))
 
     async def _close_for_guard(self, reason: str) -> None:
         await self.closings.start(wire.AllScope(), reason, operator="sessions guard", origin="engine")

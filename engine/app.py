@@ -20,6 +20,7 @@ from typing import Any
 import filelock
 
 from engine.account import AccountEngine
+from engine.alerts.delivery import ChildCourier
 from engine.broker.base import Account, BrokerError
 from engine.broker.child import spawn_workers
 from engine.broker.connection import GatewayChange
@@ -27,7 +28,9 @@ from engine.broker.gateway import Gateways
 from engine.broker.mt5 import Mt5Broker
 from engine.clock import Clock, SystemClock, iso
 from engine.config import Settings, SettingsError, state_folder
-from engine.control.address import control_address
+from engine.control.access import Access, UnknownUser
+from engine.control.address import AddressError, control_address
+from engine.control.listening import checked_folder
 from engine.control.messages import CommandResult
 from engine.control.server import ControlServer
 from engine.events import Draft, EventType
@@ -85,6 +88,7 @@ async def _serve(profile: str, settings: Settings, folder: Path, kill_file: Kill
     run_file.begin("engine")
     started_at = clock.utc()
     loop_id = f"{started_at:%Y%m%dT%H%M%S}-{os.getpid()}"
+    access = _access(settings, folder)
     async with AsyncExitStack() as stack:
         market = await stack.enter_async_context(_market(settings, folder)) if settings.is_paper else None
         journal = Journal(folder / "journal.db", schema=SCHEMA, project=project)
@@ -124,11 +128,13 @@ async def _serve(profile: str, settings: Settings, folder: Path, kill_file: Kill
             step=market.step if market and settings.paper.speed == "max" else None,
             to_utc_msc=market.to_utc_msc if market else None,
             market_finished=(lambda: market.finished) if market else (lambda: False),
+            courier=ChildCourier(settings.alerts.deliver_seconds),
         )
         server = ControlServer(
             EngineTarget(engine, gateways, profile=profile, started_at=started_at),
             control_address(folder),
             known=await _known_commands(journal),
+            access=access,
         )
         _stop_on_signals(engine.stop_requested)
         if market is not None:
@@ -148,6 +154,17 @@ async def _serve(profile: str, settings: Settings, folder: Path, kill_file: Kill
             raise StartError(str(refusals.exceptions[0])) from refusals
         finally:
             await server.stop()
+
+
+def _access(settings: Settings, folder: Path) -> Access:
+    """Who may do what, known before anything is started."""
+    try:
+        access = Access.of(settings.control, folder)
+        if access.shared is not None:
+            checked_folder(Path(access.shared).parent)
+    except (UnknownUser, AddressError) as error:
+        raise SettingsError(str(error)) from error
+    return access
 
 
 @asynccontextmanager

@@ -4,11 +4,14 @@ In: one command and who sent it. Out: a result, and a `command` event with it. W
 journal; what raises risk is refused while the journal cannot be written.
 """
 
-from engine import risk_commands
+from typing import Any
+
+from engine import alert_commands, risk_commands
 from engine.account import AccountEngine
 from engine.approvals import Refused
 from engine.broker.base import Side
 from engine.control.messages import (
+    Acknowledge,
     Action,
     AddSignal,
     Approve,
@@ -25,6 +28,7 @@ from engine.control.messages import (
     SetBases,
     SettleFunds,
     Stop,
+    TestAlert,
     Unlock,
 )
 from engine.control.once import body_digest
@@ -32,6 +36,7 @@ from engine.control.target import Operator
 from engine.events import EventType
 from engine.intake.proposals import Proposal
 from engine.journal import Conflict, JournalError
+from engine.scope import NOTHING_LEFT
 from engine.signals import EntryType, Signal, SignalState
 from engine.state import EngineMode, IllegalTransition
 from engine.text import plain
@@ -39,10 +44,10 @@ from engine.text import plain
 
 async def carry_out(engine: AccountEngine, command: Command, operator: Operator) -> CommandResult:
     """Carry out one command. A refusal is a result; an exception is a bug."""
-    who = {"operator": operator.name, "origin": operator.origin}
+    who = operator.who()
     reason = plain(command.reason)
     try:
-        message, data = await _dispatch(engine, command.action, reason, who)
+        message, data = await _dispatch(engine, command.action, reason, operator)
         result = CommandResult(id=command.id, accepted=True, message=message, data=data)
     except (Refused, IllegalTransition, JournalError) as refusal:
         result = CommandResult(id=command.id, accepted=False, message=str(refusal))
@@ -61,13 +66,17 @@ async def carry_out(engine: AccountEngine, command: Command, operator: Operator)
 
 
 async def _dispatch(
-    engine: AccountEngine, action: Action, reason: str, who: dict[str, str]
-) -> tuple[str, dict[str, str]]:
+    engine: AccountEngine, action: Action, reason: str, operator: Operator
+) -> tuple[str, dict[str, Any]]:
+    who = operator.who()
     match action:
         case Approve():
-            refusal = engine.gate.approval_refusal(engine.book.get(action.signal))
+            asked = engine.book.get(action.signal)
+            refusal = engine.gate.approval_refusal(asked)
             if refusal:
                 raise Refused(f"not approved, it still waits: {refusal}")
+            if asked.state is SignalState.PENDING and asked.version == action.version:
+                who = await engine.four_eyes.approve(asked, operator)
             signal = await engine.book.approve(action.signal, action.version, **who)
             engine.loop.wake()
             return f"approved {_name(signal)}", {"signal": signal.id}
@@ -102,7 +111,7 @@ async def _dispatch(
             return await _resume(engine, reason, who), {}
         case Flatten():
             joined = engine.modes.mode is EngineMode.FLATTENING
-            engine.flatten(reason or "flattened by the operator", operator=who["operator"], origin=who["origin"])
+            engine.flatten(reason or "flattened by the operator", leave=NOTHING_LEFT, **who)
             return "flatten goes on" if joined else "flatten started", {}
         case Cancel():
             return await _cancel(engine, action, reason, who), {"signal": action.signal}
@@ -112,13 +121,17 @@ async def _dispatch(
         case CancelClose():
             return await _cancel_close(engine, action.id, reason, who), {}
         case Reset():
-            return await risk_commands.reset(engine, action, reason, who), {}
+            return await risk_commands.reset(engine, action, reason, operator), {}
         case Unlock():
             return await risk_commands.unlock(engine, action, reason, who), {}
         case SetBases():
             return await risk_commands.set_bases(engine, action, reason, who), {}
         case SettleFunds():
             return await risk_commands.settle_funds(engine, action, reason, who), {}
+        case Acknowledge():
+            return alert_commands.acknowledge(engine, action, reason, who), {}
+        case TestAlert():
+            return alert_commands.test(engine, who)
         case Stop():
             engine.stop_requested.set()
             return "the engine stops; positions stay as they are", {}

@@ -24,6 +24,8 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from engine.alerts.settings import AlertSettings
+from engine.control.settings import ControlSettings
 from engine.guards.settings import GuardSettings
 from engine.watchdog.settings import WatchdogSettings
 
@@ -212,6 +214,8 @@ class Settings(BaseSettings):
     flatten: FlattenSettings = FlattenSettings()
     paper: PaperSettings = PaperSettings()
     watchdog: WatchdogSettings = WatchdogSettings()
+    alerts: AlertSettings = AlertSettings()
+    control: ControlSettings = ControlSettings()
 
     @property
     def is_paper(self) -> bool:

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from engine.control.caller import TOKEN_VARIABLE
 from engine.text import plain
 
 LOG_NAME = "engine.log"
@@ -27,6 +28,8 @@ def our_command(module: str, *arguments: str) -> tuple[str, ...]:
 def launch(command: Sequence[str], log: Path) -> "tuple[subprocess.Popen[bytes], int]":
     """Start it. Returns the process, and where in the log its words begin."""
     begins = _prepare(log)
+    # Not the token of whoever starts it, which is nobody's but its operator's.
+    environment = {name: value for name, value in os.environ.items() if name != TOKEN_VARIABLE}
     with log.open("ab") as printed:
         if sys.platform == "win32":
             process = subprocess.Popen(  # noqa: S603  our own interpreter
@@ -34,11 +37,17 @@ def launch(command: Sequence[str], log: Path) -> "tuple[subprocess.Popen[bytes],
                 stdin=subprocess.DEVNULL,
                 stdout=printed,
                 stderr=subprocess.STDOUT,
+                env=environment,
                 creationflags=subprocess.DETACHED_PROCESS | subprocess.CREATE_NEW_PROCESS_GROUP,
             )
         else:
             process = subprocess.Popen(  # noqa: S603  our own interpreter
-                command, stdin=subprocess.DEVNULL, stdout=printed, stderr=subprocess.STDOUT, start_new_session=True
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=printed,
+                stderr=subprocess.STDOUT,
+                env=environment,
+                start_new_session=True,
             )
     return process, begins
 

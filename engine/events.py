@@ -78,7 +78,14 @@ class EventType(StrEnum):
     PEAK_RESET = "peak_reset"
     GATEWAY_LOST = "gateway_lost"
     GATEWAY_STARTED = "gateway_started"
+    OPERATOR_ATTACHED = "operator_attached"
+    OPERATOR_DETACHED = "operator_detached"
+    SECOND_OPERATOR_WANTED = "second_operator_wanted"
     FALLBACK_MERGED = "fallback_merged"
+    ALERT_RAISED = "alert_raised"
+    ALERT_DELIVERED = "alert_delivered"
+    ALERT_FAILED = "alert_failed"
+    ALERT_ACKNOWLEDGED = "alert_acknowledged"
 
 
 @dataclass(frozen=True, slots=True)

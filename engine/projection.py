@@ -63,6 +63,21 @@ CREATE TABLE IF NOT EXISTS left_open (
     account TEXT PRIMARY KEY,
     what TEXT NOT NULL
 ) STRICT;
+CREATE TABLE IF NOT EXISTS alerts (
+    id TEXT PRIMARY KEY,
+    account TEXT NOT NULL,
+    key TEXT NOT NULL,
+    severity TEXT NOT NULL,
+    text TEXT NOT NULL,
+    raised_at TEXT NOT NULL,
+    count INTEGER NOT NULL
+) STRICT;
+CREATE TABLE IF NOT EXISTS alert_deliveries (
+    alert TEXT NOT NULL,
+    target TEXT NOT NULL,
+    at TEXT NOT NULL,
+    PRIMARY KEY (alert, target)
+) STRICT;
 """
 
 _STATE_AFTER: Mapping[EventType, str] = {
@@ -84,6 +99,8 @@ _OF_CLOSING: Mapping[EventType, str] = {
     EventType.LEFT_OPEN: "",
 }
 """Events of closing, with the state of a scoped close after them."""
+
+_OF_ALERTS = (EventType.ALERT_RAISED, EventType.ALERT_DELIVERED, EventType.ALERT_ACKNOWLEDGED)
 
 _RAISES_RISK = ("RUNNING", "PAUSED")
 """Modes that are entered only from the mode that was seen; the others latch whatever was before."""
@@ -142,6 +159,8 @@ def project(event: Event) -> Sequence[Statement]:
             return [_step(event, details["state"], "reason = '', filled = ?", (details["volume"],))]
         case kind if kind in _OF_CLOSING:
             return [_closing(event)]
+        case kind if kind in _OF_ALERTS:
+            return _alerts(event)
         case kind if kind in _STATE_AFTER:
             return [_step(event, _STATE_AFTER[kind], "reason = ?", (details.get("reason", ""),))]
         case _:
@@ -178,6 +197,42 @@ def _closing(event: Event) -> Statement:
                 "UPDATE closings SET state = ?, finished_at = ?, statement = ? WHERE id = ?",
                 (_OF_CLOSING[event.event_type], iso(event.timestamp), details["statement"], details["id"]),
             )
+
+
+def _alerts(event: Event) -> list[Statement]:
+    """The open alerts and where they have been delivered. Never refused: no row count is expected."""
+    details = event.metadata
+    match event.event_type:
+        case EventType.ALERT_RAISED:
+            return [
+                Statement(
+                    "INSERT INTO alerts VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
+                    " severity = excluded.severity, text = excluded.text, count = excluded.count",
+                    (
+                        details["id"],
+                        event.account,
+                        details["key"],
+                        details["severity"],
+                        details["text"],
+                        details["raised_at"],
+                        details["count"],
+                    ),
+                )
+            ]
+        case EventType.ALERT_DELIVERED:
+            return [
+                Statement(
+                    "INSERT OR REPLACE INTO alert_deliveries SELECT id, ?, ? FROM alerts WHERE id = ?",
+                    (details["target"], iso(event.timestamp), name),
+                )
+                for name in details["ids"]
+            ]
+        case _:
+            return [
+                Statement(f"DELETE FROM {table} WHERE {column} = ?", (name,))  # noqa: S608 - the names are ours
+                for name in details["ids"]
+                for table, column in (("alert_deliveries", "alert"), ("alerts", "id"))
+            ]
 
 
 def _mode_changed(event: Event) -> Statement:

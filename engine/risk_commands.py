@@ -7,6 +7,7 @@ guards first: what would trip again at once, or loosen a limit while money is at
 from engine.account import AccountEngine
 from engine.approvals import Refused
 from engine.control.messages import Reset, SetBases, SettleFunds, Unlock
+from engine.control.target import Operator
 from engine.events import EventType
 from engine.guards.base import Bases, Facts
 from engine.guards.board import lock_words
@@ -18,7 +19,7 @@ from engine.state import EngineMode
 _NOISE = 1e-6
 
 
-async def reset(engine: AccountEngine, action: Reset, reason: str, who: dict[str, str]) -> str:
+async def reset(engine: AccountEngine, action: Reset, reason: str, operator: Operator) -> str:
     """Lift the halt of an account that is flat, with baselines that begin again or are kept."""
     if engine.modes.mode is not EngineMode.HALTED:
         raise Refused(f"the engine is {engine.modes.mode}; only a HALTED one is reset")
@@ -42,6 +43,7 @@ async def reset(engine: AccountEngine, action: Reset, reason: str, who: dict[str
         hint = "" if action.baseline == "present" else " (baseline 'present' begins again where a limit may)"
         raise Refused(f"it would be halted again at once: {'; '.join(breached)}{hint}")
     equity = facts.reading.equity
+    who = await engine.four_eyes.reset(engine.modes.state, action, operator)
     await engine.reset(again, equity, reason, baseline_kept=action.baseline == "keep", **who)
     did = "stays" if action.baseline == "keep" else "restarts"
     said = f"reset: PAUSED, the peak {did} at {again.drawdown.peak:.2f}"

@@ -5,6 +5,7 @@ import os
 from datetime import UTC, datetime, timedelta
 
 from engine.account import AccountEngine
+from engine.alert_commands import alert_views
 from engine.broker.base import MarginMode, Order, Position, Side, SymbolSpec
 from engine.broker.mt5 import OrderType
 from engine.closejobs import Job
@@ -70,6 +71,8 @@ def snapshot(engine: AccountEngine, *, profile: str, started_at: datetime, gatew
         flatten=_flatten(engine),
         closings=[_closing(job) for job in engine.closings.all()],
         heartbeat=_heartbeat(cycle.heartbeat),
+        alerts=alert_views(engine),
+        attached=engine.attendance.attached(),
     )
 
 
@@ -99,6 +102,11 @@ def _notices(engine: AccountEngine) -> list[str]:
         notices.append(f"JOURNAL FAILED: no new orders until a restart ({engine.journal.failure})")
     if cycle.guard_error is not None:
         notices.append(f"GUARD FAILED: entries are blocked ({plain(cycle.guard_error)})")
+    if engine.alerts.failure:
+        notices.append(f"ALERTS FAILED: nobody may be told ({engine.alerts.failure})")
+    if unattended := engine.attendance.notice():
+        notices.append(unattended)
+    notices += [plain(wanted) for wanted in engine.four_eyes.notices(engine.book.all(), engine.modes.state)]
     notices += guard_notices(engine)
     refusal = engine.gate.trading_refusal()
     if refusal is not None:
@@ -246,7 +254,7 @@ def _signal(engine: AccountEngine, signal: Signal) -> wire.SignalView:
         money_at_risk=money_at_risk(spec, signal.volume, signal.entry, signal.sl) if spec else None,
         drift_points=drift_points(spec, signal, quote.tick) if spec and quote and drifts else None,
         problem=plain(_problem(engine, signal, spec)) if signal.state is SignalState.PENDING else "",
-        reason=plain(signal.reason),
+        reason=plain(signal.reason or engine.four_eyes.waiting(signal)),
     )
 
 

@@ -8,7 +8,7 @@ from engine.broker.gateway import Gateways
 from engine.commands import carry_out
 from engine.control import messages as wire
 from engine.control.health import Health
-from engine.control.target import Operator
+from engine.control.target import Operator, Visitor
 from engine.events import Event
 from engine.snapshot import snapshot
 
@@ -77,6 +77,14 @@ class EngineTarget:
     async def execute(self, command: wire.Command, operator: Operator) -> wire.CommandResult:
         """Carry out one command."""
         return await carry_out(self._engine, command, operator)
+
+    def arrived(self, visitor: Visitor) -> None:
+        """A stream has been opened."""
+        self._engine.attendance.arrive(visitor)
+
+    def left(self, visitor: Visitor) -> None:
+        """A stream has ended."""
+        self._engine.attendance.leave(visitor)
 
     def health(self) -> Health:
         """Whether guard cycles are being completed."""

@@ -2,9 +2,13 @@
 
 from collections.abc import Callable
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from textual.screen import Screen
+
+if TYPE_CHECKING:
+    from console.app import Console
+    from console.away import Away
 
 
 def opener(module: str, name: str) -> Callable[[], Screen[Any]]:
@@ -17,3 +21,10 @@ def opener(module: str, name: str) -> Callable[[], Screen[Any]]:
         return screen
 
     return opened
+
+
+def show_away(app: "Console", away: "Away") -> None:
+    """Show what happened while the operator was away."""
+    from console.screens.away import show
+
+    show(app, away)

@@ -11,6 +11,7 @@ from textual.widget import Widget
 
 from console import describe
 from console.commands import Context, hints
+from console.presence import others_here
 from console.state import Line, Piece, Row, View
 from console.text import plain
 from console.widgets.ink import TONE_CLASSES, Ink
@@ -129,7 +130,8 @@ class ConsoleScreen(Painted):
         header.show(describe.header(view, width))
         header.set_class(view.snapshot is not None and view.snapshot.engine.environment == "live", "-live")
         self.query_one("#banner", Ink).show(describe.banner(view, width))
-        self.query_one("#tabs", Ink).show([describe.tabs(view, self.name_here)])
+        tabs = describe.tabs(view, self.name_here)
+        self.query_one("#tabs", Ink).show([(*tabs, *others_here(view, tabs, width))])
         self.query_one("#filter", Ink).show(self._filter_lines())
         console = self.console
         self.query_one("#meter", Ink).show([meter_line(console.pacer.pace(), view)] if console.metered else [])

@@ -26,6 +26,12 @@ class QuitDialog(Dialog):
         Choice("cancel", "Cancel: stay here"),
     )
 
+    def offered(self) -> Sequence[Choice]:
+        """Who only looks can only leave."""
+        if self.console.view().looks_only:
+            return [choice for choice in self.choices if not choice.danger]
+        return self.choices
+
     def lines(self, view: View) -> Sequence[Line]:
         """What is at stake."""
         snapshot = view.snapshot

@@ -208,6 +208,11 @@ class EventLog(ScrollView, can_focus=True):
         """Scrolling up stops following; the cursor stays."""
         self._follow(False)
 
+    def go_to(self, seq: int) -> None:
+        """Put the cursor on the first event from this one on that is shown."""
+        shown = range(1, self.count + 1) if self._matches is None else self._matches
+        self._put_cursor(bisect_left(shown, seq))
+
     def _put_cursor(self, line: int) -> None:
         if not self.count:
             return

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import hmac
 import json
+import os
 import secrets
 import socket
 import subprocess
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from engine import frames
+from engine.alerts.addresses import without_addresses
 from engine.broker.base import BrokerError
 from engine.broker.codes import LastError
 from engine.broker.connection import Connection, ConnectionLost, Frame, Spawn
@@ -176,6 +178,7 @@ def _start_process(address: Mapping[str, Any], log: Path | None) -> "subprocess.
             stdout=subprocess.DEVNULL,
             stderr=errors,
             close_fds=True,
+            env=without_addresses(os.environ),
             **apart,
         )
     line = cast(IO[bytes], process.stdin)

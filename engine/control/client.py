@@ -17,6 +17,7 @@ import aiohttp
 from pydantic import ValidationError
 
 from engine.clock import iso
+from engine.control.caller import Caller
 from engine.control.errors import AnswerLost, ControlError, EngineStopped, EngineUnreachable
 from engine.control.health import Health
 from engine.control.messages import (
@@ -43,12 +44,13 @@ Answer = TypeVar("Answer", bound=Wire)
 class ControlClient:
     """Speaks to the engine at a control address.
 
-    `origin` ("console", "cli") is journalled with each command; `timeout` is the whole time of a call, seconds.
+    `caller` says who calls, or its origin alone ("console", "cli"), which is journalled with each command; `timeout` is
+    the whole time of a call, seconds.
     """
 
-    def __init__(self, address: str, origin: str, *, timeout: float = 10.0) -> None:
+    def __init__(self, address: str, caller: Caller | str, *, timeout: float = 10.0) -> None:
         self.address = address
-        self._origin = origin
+        self._caller = Caller(caller) if isinstance(caller, str) else caller
         self._timeout = timeout
         self._session: aiohttp.ClientSession | None = None
 
@@ -61,7 +63,7 @@ class ControlClient:
         self._session = aiohttp.ClientSession(
             connector=connector,
             timeout=aiohttp.ClientTimeout(total=None),
-            headers={"X-Quarterdeck-Origin": self._origin},
+            headers=self._caller.headers(),
             cookie_jar=aiohttp.DummyCookieJar(),
         )
         return self

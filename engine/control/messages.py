@@ -11,6 +11,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
 
+from engine.control.alerts import Acknowledge as Acknowledge
+from engine.control.alerts import AlertView as AlertView
+from engine.control.alerts import TestAlert as TestAlert
 from engine.control.risk import FundsView as FundsView
 from engine.control.risk import GuardView as GuardView
 from engine.control.risk import LockView as LockView
@@ -21,6 +24,7 @@ from engine.control.risk import SettleFunds as SettleFunds
 from engine.control.risk import TripView as TripView
 from engine.control.risk import Unlock as Unlock
 from engine.control.wire import Reason as Reason
+from engine.control.wire import Role as Role
 from engine.control.wire import Wire as Wire
 
 API_VERSION = 1
@@ -265,6 +269,23 @@ class HeartbeatView(Wire):
     loop_lag_ms: float
 
 
+class AttachedView(Wire):
+    """Who is attached by a stream. `id` is what its console calls itself; "" when it gave none.
+
+    `away_seq` and `away_since`: the newest event, and the time, when this name had last left before it came back; None
+    when it never left, or had another stream open all the time.
+    """
+
+    id: str
+    name: str
+    role: Role
+    origin: str
+    via: str = ""
+    since: datetime
+    away_seq: int | None = None
+    away_since: datetime | None = None
+
+
 class Snapshot(Wire):
     """All that a console shows, at one moment."""
 
@@ -288,6 +309,10 @@ class Snapshot(Wire):
     closings: list[ClosingView] = []
     """Scoped closes, oldest first."""
     heartbeat: HeartbeatView | None = None
+    alerts: list[AlertView] = []
+    """What is open and not acknowledged, critical ones first."""
+    attached: list[AttachedView] = []
+    """In the order in which they came."""
 
 
 class EventView(Wire):
@@ -479,7 +504,9 @@ Action = Annotated[
     | SettleFunds
     | Stop
     | AddSignal
-    | Cancel,
+    | Cancel
+    | Acknowledge
+    | TestAlert,
     Field(discriminator="kind"),
 ]
 

@@ -1,16 +1,15 @@
 """The control API: how consoles, scripts and curl see an engine and act on it.
 
-In: HTTP and WebSocket requests on the profile's own socket, from our own user only. Out: snapshots, events, the equity
-curve, the results of commands. It decides nothing about trading; it must never make the engine wait for a client.
+In: HTTP and WebSocket requests on the profile's own socket, and on the shared one if there is one. Out: snapshots,
+events, the equity curve, the results of commands. It decides nothing about trading; it must
+never make the engine wait for a client.
 """
 
 import asyncio
 import logging
-import os
-import socket
-import stat
 import sys
 from collections.abc import Mapping
+from http import HTTPStatus
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -19,6 +18,9 @@ from aiohttp.http_exceptions import BadHttpMessage
 from aiohttp.typedefs import Handler
 from pydantic import AwareDatetime, BaseModel, Field, ValidationError
 
+from engine.control.access import Access, Denied, console_id
+from engine.control.caller import TOKEN_HEADER
+from engine.control.listening import bound_socket, checked_folder, remove_socket
 from engine.control.messages import Command, CommandResult, Problem, Wire
 from engine.control.once import (
     CommandAbandoned,
@@ -27,20 +29,21 @@ from engine.control.once import (
     CommandLedger,
     body_digest,
 )
-from engine.control.peer import clean_origin, peer_uid, user_name
+from engine.control.peer import peer_uid
 from engine.control.stream import MAX_CLIENTS, StreamHub
-from engine.control.target import ControlTarget, Operator
+from engine.control.target import ControlTarget, Operator, Visitor
 
 __all__ = ["ControlServer", "ControlTarget", "Operator", "body_digest"]
 
 MAX_BODY_BYTES = 64 * 1024
-ORIGIN_HEADER = "X-Quarterdeck-Origin"
+_STREAM_PATH = "/v1/stream"
 _BODY_SECONDS = 10.0
 _COMMAND_GRACE_SECONDS = 5.0
 _REPLY_GRACE_SECONDS = 2.0
 _MAX_SEQ = 2**63 - 1
 
 _log = logging.getLogger(__name__)
+_OPERATOR = web.RequestKey("operator", Operator)
 _http_log = logging.getLogger(f"{__name__}.http")
 
 Parsed = TypeVar("Parsed", bound=BaseModel)
@@ -75,9 +78,10 @@ class _NothingAsked(Wire):
 
 
 class ControlServer:
-    """Serves one engine on its control address. `snapshot_interval`: seconds between snapshots on the stream.
+    """Serves one engine on its control address, and on the shared socket that `access` names.
 
-    `known` are the commands carried out before a restart, oldest first: {id: (body digest, result)}.
+    `access` decides who may do what; by default our own user everything. `snapshot_interval`: seconds between
+    snapshots. `known` are the commands carried out before a restart, oldest first: {id: (body digest, result)}.
     """
 
     def __init__(
@@ -88,9 +92,11 @@ class ControlServer:
         snapshot_interval: float = 0.1,
         known: Mapping[str, tuple[str, CommandResult]] | None = None,
         stall: float = 30.0,
+        access: Access | None = None,
     ) -> None:
         self._target = target
         self._address = address
+        self._access = access or Access()
         self._ledger = CommandLedger(known or {})
         self._hub = StreamHub(target, interval=snapshot_interval, stall=stall)
         self._runner: web.AppRunner | None = None
@@ -104,7 +110,7 @@ class ControlServer:
                 web.get("/v1/events", self._events),
                 web.get("/v1/events/matches", self._matches),
                 web.get("/v1/equity", self._equity),
-                web.get("/v1/stream", self._stream),
+                web.get(_STREAM_PATH, self._stream),
                 web.post("/v1/commands", self._command),
                 web.get("/healthz", self._health),
                 web.get("/metrics", self._metrics),
@@ -116,7 +122,11 @@ class ControlServer:
         if sys.platform == "win32":
             await web.NamedPipeSite(runner, self._address).start()
         else:
-            await web.SockSite(runner, _bound_socket(Path(self._address))).start()
+            await web.SockSite(runner, bound_socket(Path(self._address))).start()
+            if self._access.shared is not None:
+                shared = Path(self._access.shared)
+                checked_folder(shared.parent)
+                await web.SockSite(runner, bound_socket(shared, mode=0o666)).start()
 
     async def stop(self) -> None:
         """Let commands under way finish (5 s), end the streams, answer what is open and close. Safe to call again."""
@@ -127,23 +137,37 @@ class ControlServer:
         await self._hub.close()
         await runner.cleanup()
         if sys.platform != "win32":
-            _remove_socket(Path(self._address))
+            for address in filter(None, (self._address, self._access.shared)):
+                remove_socket(Path(address))
 
     @web.middleware
     async def _guarded(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        if not _is_ours(request):
-            return _problem(403, "this engine takes requests from the user who runs it only")
         try:
+            request[_OPERATOR] = self._admitted(request)
             return await handler(request)
+        except Denied as denied:
+            return _problem(denied.status, str(denied))
         except _BadRequest as error:
             return _problem(400, str(error))
         except web.HTTPException as error:
             return _problem(error.status, _http_sentence(request, error))
+        except web.RequestPayloadError as error:
+            return _problem(400, f"body: is not what Content-Encoding and Transfer-Encoding say it is: {error}"[:300])
         except ConnectionError:
             raise
         except Exception as error:
             _log.exception("%s %s failed", request.method, request.path)
             return _problem(500, f"the engine failed on this request ({type(error).__name__}); its log says where")
+
+    def _admitted(self, request: web.Request) -> Operator:
+        transport = request.transport
+        connection = transport.get_extra_info("socket") if transport is not None else None
+        if sys.platform == "win32":
+            return self._access.admit(None, None, request.headers)
+        if transport is None or connection is None:
+            # It has gone meanwhile: nobody can be told, and nothing may be done for somebody unknown.
+            raise Denied(HTTPStatus.FORBIDDEN, "the connection has ended")
+        return self._access.admit(peer_uid(connection), transport.get_extra_info("sockname"), request.headers)
 
     async def _snapshot(self, request: web.Request) -> web.Response:
         _query(request, _NothingAsked)
@@ -168,9 +192,22 @@ class ControlServer:
             return _problem(503, "the engine is stopping")
         if self._hub.full:
             return _problem(429, f"{MAX_CLIENTS} streams are open, and no more are served at a time")
-        return await self._hub.serve(request, query.after)
+        operator = request[_OPERATOR]
+
+        def admitted() -> bool:
+            if TOKEN_HEADER not in request.headers:
+                return True
+            try:
+                return self._admitted(request) == operator
+            except Denied:
+                return False
+
+        visitor = Visitor(operator, console_id(request.headers))
+        return await self._hub.serve(request, query.after, visitor, admitted)
 
     async def _command(self, request: web.Request) -> web.Response:
+        operator = request[_OPERATOR]
+        self._access.may_act(operator, request.headers)
         try:
             async with asyncio.timeout(_BODY_SECONDS):
                 body = await request.read()
@@ -180,7 +217,6 @@ class ControlServer:
             command = Command.model_validate_json(body, strict=True)
         except ValidationError as error:
             raise _BadRequest(_sentences(error)) from error
-        operator = Operator(name=user_name(_uid(request)), origin=clean_origin(request.headers.get(ORIGIN_HEADER)))
         try:
             return _answer(await self._ledger.run(command, lambda: self._target.execute(command, operator)))
         except CommandConflict:
@@ -203,47 +239,17 @@ class ControlServer:
         )
 
 
-class _WithoutBadHttp(logging.Filter):
-    """Keeps bytes that are not HTTP out of the log: their sender is told, and a flood of them must not fill a disk."""
+class _WithoutSendersFaults(logging.Filter):
+    """Keeps out of the log what a sender has done: bytes that are not HTTP, bodies that are not what they are said to
+    be, leaving before the answer. The sender is told, if it is there; a flood of them must not fill a disk.
+    """
 
     def filter(self, record: logging.LogRecord) -> bool:
-        return not (record.exc_info and isinstance(record.exc_info[1], BadHttpMessage))
+        faults = (BadHttpMessage, web.RequestPayloadError, ConnectionResetError)
+        return not (record.exc_info and isinstance(record.exc_info[1], faults))
 
 
-_http_log.addFilter(_WithoutBadHttp())
-
-
-def _bound_socket(path: Path) -> socket.socket:
-    """Return a Unix socket of mode 0600 at the path. It listens later: nobody connects before the mode is set."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if path.is_symlink() or path.exists():
-        if not stat.S_ISSOCK(path.lstat().st_mode):
-            raise FileExistsError(f"{path}: is not a socket, and the control API must listen there; remove it")
-        path.unlink()
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        listener.bind(str(path))
-        os.chmod(path, 0o600)
-    except OSError:
-        listener.close()
-        raise
-    listener.setblocking(False)
-    return listener
-
-
-def _remove_socket(path: Path) -> None:
-    path.unlink(missing_ok=True)
-
-
-def _uid(request: web.Request) -> int | None:
-    connection = request.transport.get_extra_info("socket") if request.transport is not None else None
-    return peer_uid(connection) if connection is not None else None
-
-
-def _is_ours(request: web.Request) -> bool:
-    if sys.platform == "win32":
-        return True
-    return _uid(request) == os.getuid()
+_http_log.addFilter(_WithoutSendersFaults())
 
 
 def _answer(message: Wire, status: int = 200) -> web.Response:
@@ -285,4 +291,6 @@ def _http_sentence(request: web.Request, error: web.HTTPException) -> str:
         return f"{request.path[:100]} takes {', '.join(sorted(error.allowed_methods))}, not {request.method[:20]}"
     if isinstance(error, web.HTTPRequestEntityTooLarge):
         return f"body: longer than {MAX_BODY_BYTES} bytes, the most a command may have"
+    if isinstance(error, web.HTTPBadRequest) and request.path == _STREAM_PATH:
+        return f"{_STREAM_PATH} takes a WebSocket handshake, version 13: {error.text or error.reason}"
     return error.text or error.reason

@@ -7,11 +7,12 @@ dropped.
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 from aiohttp import WSCloseCode, web
 
 from engine.control.messages import StreamMessage
-from engine.control.target import ControlTarget
+from engine.control.target import ControlTarget, Visitor
 
 EVENTS_PER_MESSAGE = 100
 MAX_CLIENTS = 64
@@ -24,8 +25,15 @@ _log = logging.getLogger(__name__)
 class _Client:
     """One attached stream: the snapshot waiting for it and the last event it was sent."""
 
-    def __init__(self, socket: web.WebSocketResponse, transport: asyncio.Transport | None, after: int) -> None:
+    def __init__(
+        self,
+        socket: web.WebSocketResponse,
+        transport: asyncio.Transport | None,
+        after: int,
+        admitted: Callable[[], bool],
+    ) -> None:
         self.socket = socket
+        self.admitted = admitted
         self.sent = after
         self.snapshot: str | None = None
         self.wake = asyncio.Event()
@@ -59,15 +67,21 @@ class StreamHub:
         """Whether no stream is taken any more, since the engine stops."""
         return self._closing
 
-    async def serve(self, request: web.Request, after: int | None) -> web.WebSocketResponse:
-        """Stream to one client until it leaves. Events begin behind `after`; None: behind the newest one."""
+    async def serve(
+        self, request: web.Request, after: int | None, visitor: Visitor, admitted: Callable[[], bool]
+    ) -> web.WebSocketResponse:
+        """Stream to one client until it leaves. Events begin behind `after`; None: behind the newest one.
+
+        `admitted` is asked all the time whether it may stay, since a token can be taken away.
+        """
         socket = web.WebSocketResponse(compress=False, max_msg_size=_MAX_INCOMING_BYTES, timeout=_CLOSE_SECONDS)
         await socket.prepare(request)
-        client = _Client(socket, request.transport, self._target.snapshot().seq if after is None else after)
+        client = _Client(socket, request.transport, self._target.snapshot().seq if after is None else after, admitted)
         self._clients.add(client)
         feeder = asyncio.create_task(self._feed(client), name="control stream feeder")
         if self._publisher is None or self._publisher.done():
             self._publisher = asyncio.create_task(self._publish(), name="control stream publisher")
+        self._target.arrived(visitor)
         try:
             async for _ in socket:
                 await socket.close(
@@ -75,6 +89,7 @@ class StreamHub:
                 )
         finally:
             self._clients.discard(client)
+            self._target.left(visitor)
             feeder.cancel()
             await asyncio.wait((feeder,))
         return socket
@@ -94,6 +109,9 @@ class StreamHub:
                 text = f'{{"snapshot":{snapshot.model_dump_json()}}}'
                 self._newest = max(self._newest, snapshot.seq)
                 for client in self._clients:
+                    if not client.admitted():
+                        client.drop()
+                        continue
                     client.snapshot = text
                     client.wake.set()
                 await asyncio.sleep(self._interval)

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from engine.control.health import Health
 from engine.control.messages import Command, CommandResult, EquityCurve, EventMatches, EventsPage, Snapshot
+from engine.control.wire import Role
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,9 +14,25 @@ class Operator:
     """Who sent a command and by what means; goes into the journal with it."""
 
     name: str
-    """The operating system's user name of the peer."""
+    """The operating system's user name of the peer, or the name of its token."""
     origin: str
     """"console", "cli", "api", or another short word the client calls itself."""
+    role: Role = "operator"
+    via: str = ""
+    """Where the client says it sits, as "ssh 10.0.0.5 port 51234"; "" at the desk. Claimed, not proved."""
+
+    def who(self) -> dict[str, str]:
+        """What a journalled event says of whoever caused it."""
+        via = {"via": self.via} if self.via else {}
+        return {"operator": self.name, "origin": self.origin, **via}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Visitor:
+    """One open stream. `console` is what its console calls itself, "" when it does not say."""
+
+    operator: Operator
+    console: str = ""
 
 
 class ControlTarget(Protocol):
@@ -43,6 +60,14 @@ class ControlTarget(Protocol):
         A refusal is a result that is not accepted. A raised error is a defect of the engine. It must not wait for
         the control server to stop, since the server waits for it.
         """
+        ...
+
+    def arrived(self, visitor: Visitor) -> None:
+        """A stream has been opened: from now on this visitor is attached."""
+        ...
+
+    def left(self, visitor: Visitor) -> None:
+        """That stream has ended, whatever ended it. Called once for each that has arrived."""
         ...
 
     def health(self) -> Health:

@@ -1,10 +1,14 @@
 """What every message of the control API is made of: one base class and the texts that cross the wire."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, StringConstraints
 
 Reason = Annotated[str, StringConstraints(strip_whitespace=True, max_length=500)]
+
+
+Role = Literal["viewer", "operator"]
+"""What a client may do: look, or look and act."""
 
 
 class Wire(BaseModel):

@@ -17,7 +17,8 @@ from engine import killswitch
 from engine.clock import Clock, SystemClock
 from engine.config import Settings, state_folder
 from engine.control.address import AddressError, control_address
-from engine.control.client import ControlClient
+from engine.control.caller import Caller
+from engine.control.client import ControlClient, ControlError
 from engine.direct.asking import NotAllowed, ask, follow
 from engine.direct.closing import NothingSent, Order, close_everything
 from engine.direct.fence import fence
@@ -92,7 +93,12 @@ async def _by_the_engine(folder: Path, reason: str, clock: Clock, voice: Voice) 
     except AddressError as error:
         voice.tell(f"the engine's socket cannot be looked for: {error}")
         return None
-    async with ControlClient(address, "direct") as client:
+    try:
+        caller = Caller.here("direct")
+    except ControlError as error:
+        voice.tell(f"{error}; asked without it")
+        caller = Caller("direct")
+    async with ControlClient(address, caller) as client:
         if not await ask(client, reason, voice.tell):
             return None
         ended = await follow(client, clock, voice.tell)

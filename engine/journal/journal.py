@@ -57,6 +57,7 @@ class Journal:
         self._fallback = Fallback(path.with_suffix(".fallback"))
         self._readings = ReadingBuffer()
         self._subscribers: list[Callable[[Event], None]] = []
+        self._hears: Callable[[Draft], None] = _nobody
         self._timer: asyncio.TimerHandle | None = None
         self._is_open = False
         self._last_seq = 0
@@ -117,6 +118,13 @@ class Journal:
         """Call `callback` on the loop with every event from now on, in order, once it is durable."""
         self._subscribers.append(callback)
 
+    def overhear(self, callback: Callable[[Draft], None]) -> None:
+        """Call `callback` with every draft in the moment it is handed in, durable or not, now or ever.
+
+        It stands before every commit: it must be quick and must not raise.
+        """
+        self._hears = callback
+
     async def append(self, *drafts: Draft) -> list[Event]:
         """Write the drafts together, in order, and return them as events once they are durable.
 
@@ -127,6 +135,7 @@ class Journal:
             return []
         prepared = [prepare(draft) for draft in drafts]
         self._check()
+        self._overheard(drafts)
         return list(await self._submit(Append(prepared)))
 
     async def append_urgent(self, *drafts: Draft, patience: float = 0.05) -> None:
@@ -140,6 +149,7 @@ class Journal:
             return
         prepared = tuple(prepare(draft) for draft in drafts)
         self._check_open()
+        self._overheard(drafts)
         self._urgent += 1
         group = FallbackGroup.of(self._opened_at, self._urgent, prepared)
         future = self._submit(Append(prepared, (group.id,)))
@@ -216,6 +226,7 @@ class Journal:
             text.encode()
         prepared = [prepare(draft) for draft in drafts]
         self._check()
+        self._overheard(drafts)
         await self._submit(SetValue(account, key, value, prepared))
 
     async def get_values(self, account: str) -> dict[str, str]:
@@ -230,6 +241,10 @@ class Journal:
         self._check_open()
         if self.failure is not None:
             raise self.failure.copy()
+
+    def _overheard(self, drafts: Sequence[Draft]) -> None:
+        for draft in drafts:
+            self._hears(draft)
 
     def _submit(self, request: Request) -> asyncio.Future[Sequence[Event]]:
         self._keep_equity()
@@ -278,6 +293,10 @@ class Journal:
     def _report_fallback(self, written: "asyncio.Future[None]", group: FallbackGroup) -> None:
         if error := written.exception():
             _log.error("journal %s: the fallback file failed: %s; not recorded: %s", self._path, error, group.plain())
+
+
+def _nobody(draft: Draft) -> None:
+    """Nobody listens."""
 
 
 def _report_late(future: "asyncio.Future[Sequence[Event]]") -> None:

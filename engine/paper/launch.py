@@ -7,6 +7,7 @@ import asyncio
 import hashlib
 import json
 import logging
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from engine.alerts.addresses import without_addresses
 from engine.config import PaperSettings
 from engine.paper.brokerfile import BrokerRules, load_broker
 from engine.paper.control import PaperControl, PaperStatus
@@ -188,7 +190,12 @@ async def _start(arguments: list[str], folder: Path, address: Path) -> PaperCont
     with log.open("ab") as output:
         begun = output.tell()
         process = subprocess.Popen(  # noqa: ASYNC220, S603 - it must outlive this process
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=output, **apart
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=output,
+            env=without_addresses(os.environ),
+            **apart,
         )
     async with asyncio.timeout(_START_SECONDS):
         while True:

@@ -7,6 +7,7 @@ look takes less than a second.
 from pathlib import Path
 
 from engine.control.address import control_address
+from engine.control.caller import Caller
 from engine.control.client import ControlClient
 from engine.control.errors import ControlError, EngineUnreachable
 from engine.killswitch import KillFile
@@ -53,8 +54,9 @@ class Look:
     async def _ask(self, *, mode: bool) -> tuple[Pulse | None, str | None]:
         pulse = None
         try:
+            address, caller = control_address(self._folder), Caller("watchdog", read_only=True)
             # Made anew each time: the engine may be another one than at the last check.
-            async with ControlClient(control_address(self._folder), "watchdog", timeout=_ANSWER_SECONDS) as client:
+            async with ControlClient(address, caller, timeout=_ANSWER_SECONDS) as client:
                 health = await client.health()
                 pulse = Pulse(health.loop_id, health.cycles)
                 return pulse, (await client.snapshot()).engine.mode if mode else None

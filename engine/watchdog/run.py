@@ -8,10 +8,13 @@ import asyncio
 import signal
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import filelock
 
+from engine.alerts.delivery import deliver_once
+from engine.alerts.settings import AlertSettings
 from engine.clock import Clock, SystemClock
 from engine.config import Settings, state_folder
 from engine.detached import our_command
@@ -95,7 +98,7 @@ def run(profile: str, settings: Settings, then: Then | None = None) -> int:
     clock = SystemClock()
     voice = Voice(clock, "%Y-%m-%dT%H:%M:%SZ")
     try:
-        asyncio.run(_watch(profile, folder, watched, clock, voice, _nobody))
+        asyncio.run(_watch(profile, folder, watched, clock, voice, partial(_tell_on_call, settings.alerts, voice.tell)))
     except KeyboardInterrupt:
         voice.tell("interrupted")
     finally:
@@ -126,5 +129,7 @@ async def _watch(
     voice.tell("told to end")
 
 
-def _nobody(alert: Alert) -> None:
-    """No way to an operator but the printed line."""
+def _tell_on_call(settings: AlertSettings, say: Callable[[str], None], alert: Alert) -> None:
+    """Deliver an alert to the profile's targets, and say what became of it."""
+    for result in deliver_once(settings, alert.severity, alert.text, f"Quarterdeck watchdog {alert.severity.upper()}"):
+        say(f"{result.target} was told" if result.why is None else f"{result.target} was not told: {result.why}")

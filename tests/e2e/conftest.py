@@ -4,14 +4,17 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from tests.e2e.house import House
 from tests.e2e.screen import Screen
+from tests.e2e.sshd import Sshd, serving, sshd_program
 
 OpenHouse = Callable[..., House]
 OpenScreen = Callable[..., Screen]
+OpenSshd = Callable[[House], Sshd]
 
 if sys.platform != "linux":
     collect_ignore_glob = ["test_*.py"]
@@ -53,10 +56,7 @@ def open_house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenHouse]:
 def open_screen() -> Iterator[OpenScreen]:
     """Open real terminals; skipped without tmux, except in CI, where that is a failure."""
     if shutil.which("tmux") is None:
-        reason = "tmux is not installed: no real terminal to drive"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
+        _lacking("tmux is not installed: no real terminal to drive")
     with contextlib.ExitStack() as opened:
 
         def make(house: House, width: int = 80, height: int = 24, *command: str) -> Screen:
@@ -65,3 +65,17 @@ def open_screen() -> Iterator[OpenScreen]:
             return screen
 
         yield make
+
+
+@pytest.fixture
+def open_sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenSshd]:
+    """Serve houses over a real sshd; skipped without one, except in CI, where that is a failure."""
+    program = sshd_program() or _lacking("openssh-server is not installed: no real sshd to log in to")
+    with contextlib.ExitStack() as opened:
+        yield lambda house: opened.enter_context(serving(house, tmp_path_factory.mktemp("sshd"), program))
+
+
+def _lacking(reason: str) -> NoReturn:
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)

@@ -1,9 +1,11 @@
 """One operator's machine in miniature: a home folder, the real programs started on it, and what they leave behind.
 
 In: commands as an operator types them. Out: what they print, what the engine answers on its own socket, and which
-processes of this home are alive. Nothing here imports the engine's code but for the place of its socket.
+processes of this home are alive. Nothing here imports the engine's code but for the places of its socket and of the
+paper terminal's control line.
 """
 
+import asyncio
 import contextlib
 import http.client
 import itertools
@@ -14,11 +16,13 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 from engine.control.address import control_address
+from engine.paper.control import PaperControl
+from engine.paper.ledger import Record
 
 Found = TypeVar("Found")
 PATIENCE_SECONDS = 30.0
@@ -186,12 +190,16 @@ class House:
         except AssertionError as error:
             raise AssertionError(f"{error}; the last snapshot: {self.look()}") from None
 
-    def command(self, kind: str, reason: str = "", **values: Any) -> Any:
-        """Send a command, which must be accepted."""
+    def request(self, kind: str, reason: str = "", **values: Any) -> Any:
+        """Send a command, and return what became of it."""
         identifier = f"e2e-{os.getpid()}-{time.monotonic_ns()}-{next(self._ids)}"
-        answer = self.ask(
+        return self.ask(
             "POST", "/v1/commands", {"id": identifier, "action": {"kind": kind, **values}, "reason": reason}
         )
+
+    def command(self, kind: str, reason: str = "", **values: Any) -> Any:
+        """Send a command, which must be accepted."""
+        answer = self.request(kind, reason, **values)
         assert answer["accepted"], answer
         return answer["data"]
 
@@ -224,6 +232,38 @@ class House:
             return [position for position in seen["positions"] if position["ticket"] not in before]
 
         return new(self.see(new, f"the position of {signal}"))[0]
+
+    def open_positions(self, count: int, **values: Any) -> list[Any]:
+        """Propose and approve so many trades at once, and return what the engine then shows."""
+        before = len(self.look()["positions"])
+        for proposed in [self.propose(**values) for _ in range(count)]:
+            self.command("approve", signal=proposed, version=1)
+        seen = self.see(lambda seen: len(seen["positions"]) == before + count, f"{count} more positions")
+        return list(seen["positions"])
+
+    # the paper terminal's control line
+
+    def _at_terminal(self, ask: Callable[[PaperControl], Awaitable[Found]]) -> Found:
+        async def asked() -> Found:
+            control = await PaperControl.connect(self.state / "paper" / "terminal.json")
+            try:
+                return await ask(control)
+            finally:
+                await control.close()
+
+        return asyncio.run(asked())
+
+    def fault(self, **values: Any) -> int:
+        """Let something go wrong at the paper terminal, as a table of a plan of faults says it; returns its number."""
+        return self._at_terminal(lambda control: control.fault(values))
+
+    def end_fault(self, number: int) -> None:
+        """Let a fault happen no more."""
+        self._at_terminal(lambda control: control.end_fault(number))
+
+    def ledger(self, after: int = 0) -> list[Record]:
+        """What has really happened at the broker, behind a sequence number."""
+        return self._at_terminal(lambda control: control.ledger(after))
 
     def flat_and_running(self) -> None:
         """Bring an engine that tests share back to where it began."""

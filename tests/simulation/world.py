@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.account import AccountEngine
+from engine.alerts.delivery import Courier
 from engine.broker.base import Side
 from engine.broker.connection import Connection, Frame
 from engine.broker.gateway import Gateways
@@ -136,12 +137,14 @@ async def world(
     note: Callable[[Event], None] | None = None,
     compared: bool = True,
     to_utc_msc: Callable[[int], int] | None = None,
+    courier: Courier | None = None,
 ) -> AsyncIterator[World]:
     """Run an engine on a terminal (a fresh synthetic one by default); leaving stops it as an operator would.
 
     `faults` replaces functions of the broker module: each is called with the honest function first. It may be changed
     while the world runs. `life` may end the engine at any instant; `clock` may be set while it runs;
-    `note` is called with every event from the first. `to_utc_msc` says what time it is by the market's clock.
+    `note` is called with every event from the first; `courier` takes alerts away (None: none are raised).
+    `to_utc_msc` says what time it is by the market's clock.
     """
     loop = asyncio.get_running_loop()
     clock = clock or VirtualClock(loop)
@@ -201,6 +204,7 @@ async def world(
         step=step if lockstep else None,
         market_finished=lambda: market.finished,
         to_utc_msc=to_utc_msc or BrokerClock().to_utc_msc,
+        courier=courier,
     )
     target = EngineTarget(engine, gateways, profile="paper", started_at=clock.utc())
     ready = asyncio.Event()

@@ -9,8 +9,10 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from console import cli
+from engine.control.access import Access
 from engine.control.address import control_address
 from engine.control.server import ControlServer
+from engine.control.tokens import TokenBook
 from tests.unit.control.fake import FakeEngine
 
 
@@ -18,7 +20,7 @@ from tests.unit.control.fake import FakeEngine
 def serving(engine: FakeEngine, folder: Path) -> Iterator[None]:
     """Serve an engine from a thread of its own, as another process would."""
     loop = asyncio.new_event_loop()
-    server = ControlServer(engine, control_address(folder), snapshot_interval=0.01)
+    server = ControlServer(engine, control_address(folder), snapshot_interval=0.01, access=Access(TokenBook(folder)))
     loop.run_until_complete(server.start())
     thread = threading.Thread(target=loop.run_forever)
     thread.start()

@@ -601,10 +601,10 @@ def test_profile_comes_from_option_environment_or_default(
 def test_no_command_opens_the_console_and_hang_up_ends_it(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     import types
 
-    opened: list[str] = []
+    opened: list[tuple[str, str | None, bool]] = []
 
-    def _run_console(profile: str, terminal: object) -> int:
-        opened.append(profile)
+    def _run_console(profile: str, terminal: object, *, socket: str | None, read_only: bool) -> int:
+        opened.append((profile, socket, read_only))
         assert signal.getsignal(signal.SIGHUP) is signal.SIG_DFL
         return 7
 
@@ -614,9 +614,10 @@ def test_no_command_opens_the_console_and_hang_up_ends_it(run: Run, monkeypatch:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         assert run("--profile", "live").exit_code == 7
+        assert run("--read-only", "--socket", "/run/s").exit_code == 7
     finally:
         signal.signal(signal.SIGHUP, before)
-    assert opened == ["live"]
+    assert opened == [("live", None, False), ("paper", "/run/s", True)]
 
 
 def test_engine_command_hands_its_arguments_on(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from engine.control.health import Health
 from engine.control.messages import (
     AccountView,
+    AlertView,
     ClosingView,
     Command,
     CommandResult,
@@ -28,7 +29,7 @@ from engine.control.messages import (
     Snapshot,
     Validity,
 )
-from engine.control.target import Operator
+from engine.control.target import Operator, Visitor
 
 START = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
 
@@ -116,6 +117,7 @@ class FakeEngine:
         self.signals: list[SignalView] = []
         self.flatten: FlattenView | None = None
         self.closings: list[ClosingView] = []
+        self.alerts: list[AlertView] = []
         self.mode = "RUNNING"
         self.padding = ""
         self.empty = False
@@ -127,10 +129,19 @@ class FakeEngine:
         self.hold = asyncio.Event()
         self.hold.set()
         self.entered = asyncio.Event()
+        self.visitors: list[Visitor] = []
+        self.departed: list[Visitor] = []
         self.executed: list[tuple[Command, Operator]] = []
         self.refusal: str | None = None
         self.data: dict[str, Any] = {}
         self.asked_equity: list[tuple[datetime | None, datetime | None, int]] = []
+
+    def arrived(self, visitor: Visitor) -> None:
+        self.visitors.append(visitor)
+
+    def left(self, visitor: Visitor) -> None:
+        self.visitors.remove(visitor)
+        self.departed.append(visitor)
 
     def happen(self, count: int = 1, event_type: str = "heartbeat", **metadata: Any) -> None:
         for _ in range(count):
@@ -192,6 +203,7 @@ class FakeEngine:
             signals=self.signals,
             flatten=self.flatten,
             closings=self.closings,
+            alerts=self.alerts,
         )
 
     async def events(self, after: int, limit: int) -> EventsPage:
