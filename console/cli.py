@@ -20,7 +20,9 @@ from console.cli_parts import checked_reason as _checked_reason
 from console.cli_parts import confirm as _confirm
 from console.cli_parts import perform as _perform
 from console.cli_risk import add_commands
+from console.cli_service import service_commands
 from console.cli_token import token_commands
+from console.cli_watchdog import add_watchdog
 
 app = typer.Typer(
     name="quarterdeck",
@@ -35,8 +37,10 @@ app.add_typer(signal_commands, name="signal", no_args_is_help=True)
 app.add_typer(journal_commands, name="journal")
 app.add_typer(close_commands, name="close")
 app.add_typer(token_commands, name="token")
+app.add_typer(service_commands, name="service")
 add_commands(app)
 add_alert_commands(app)
+add_watchdog(app)
 
 _NAMED_SIGNAL = re.compile(r"^([^@\s]{1,64})(?:@([0-9]{1,18}))?$")
 

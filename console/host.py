@@ -6,10 +6,8 @@ engine's own lock: of consoles that race, the losers attach to the winner's.
 """
 
 import asyncio
-import os
 import secrets
 import subprocess
-import sys
 from collections import deque
 from collections.abc import Sequence
 from enum import StrEnum
@@ -17,8 +15,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine.control.caller import TOKEN_VARIABLE, Caller
+from engine.control.caller import Caller
 from engine.control.errors import EngineUnreachable
+from engine.detached import LOG_NAME, last_lines, launch, our_command
 
 if TYPE_CHECKING:
     from console.link import Link
@@ -32,9 +31,6 @@ _WINDOW_SECONDS = 60.0
 _PROBE_SECONDS = 2.0
 _POLL_SECONDS = 0.05
 _RACE_SECONDS = 0.5
-_MAX_LOG_BYTES = 10_000_000
-_SHOWN_BYTES = 4_000
-_SHOWN_LINES = 12
 
 
 class HostState(StrEnum):
@@ -74,9 +70,7 @@ class Host:
         self._caller = caller
         self._may_start = may_start
         self._start_seconds = start_seconds
-        # -P: a folder called "engine" where the operator happens to stand must not be run in our place.
-        engine = (sys.executable, "-P", "-m", "engine", "--profile", profile)
-        self._command = tuple(command or (*engine, *overrides))
+        self._command = tuple(command or our_command("engine", "--profile", profile, *overrides))
         self._child: subprocess.Popen[bytes] | None = None
         self._printed_from = 0
         self._had_engine = False
@@ -138,10 +132,10 @@ class Host:
                     self._launch(folder)
                     lost_at = None
             elif code is not None:
-                self._last_words = await asyncio.to_thread(_last_lines, folder / "engine.log", self._printed_from)
+                self._last_words = await asyncio.to_thread(last_lines, folder / LOG_NAME, self._printed_from)
                 raise EngineFailed(f"the engine ended with exit code {code}{_quoted(self._last_words)}")
             if loop.time() >= deadline:
-                words = await asyncio.to_thread(_last_lines, folder / "engine.log", self._printed_from)
+                words = await asyncio.to_thread(last_lines, folder / LOG_NAME, self._printed_from)
                 raise EngineFailed(f"the engine has not answered for {self._start_seconds:g} s{_quoted(words)}")
             await asyncio.sleep(_POLL_SECONDS)
 
@@ -170,28 +164,7 @@ class Host:
         return -1 if self._child is None else self._child.poll()
 
     def _launch(self, folder: Path) -> None:
-        """Start the engine so that nothing that happens to this console or its terminal reaches it."""
-        log = folder / "engine.log"
-        self._printed_from = _prepare_log(log)
-        with log.open("ab") as printed:
-            if sys.platform == "win32":
-                self._child = subprocess.Popen(  # noqa: S603  our own interpreter
-                    self._command,
-                    stdin=subprocess.DEVNULL,
-                    stdout=printed,
-                    stderr=subprocess.STDOUT,
-                    env=_environment(),
-                    creationflags=subprocess.DETACHED_PROCESS | subprocess.CREATE_NEW_PROCESS_GROUP,
-                )
-            else:
-                self._child = subprocess.Popen(  # noqa: S603  our own interpreter
-                    self._command,
-                    stdin=subprocess.DEVNULL,
-                    stdout=printed,
-                    stderr=subprocess.STDOUT,
-                    env=_environment(),
-                    start_new_session=True,
-                )
+        self._child, self._printed_from = launch(self._command, folder / LOG_NAME)
 
 
 def attached(profile: str, socket: str | None, *, read_only: bool) -> "Link":
@@ -218,11 +191,6 @@ class Guest:
         return made
 
 
-def _environment() -> dict[str, str]:
-    """What an engine inherits: not the console's token, which is nobody's but its operator's."""
-    return {name: value for name, value in os.environ.items() if name != TOKEN_VARIABLE}
-
-
 def _state_folder(profile: str) -> Path:
     import engine.control.client  # noqa: F401  loaded here, in a thread, for those who import it next
     from engine.config import state_folder
@@ -230,33 +198,6 @@ def _state_folder(profile: str) -> Path:
     folder = state_folder(profile)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     return folder
-
-
-def _prepare_log(log: Path) -> int:
-    """Return where in the log a new engine's words begin. A log over 10 MB is put aside; the one before it goes."""
-    try:
-        size = log.stat().st_size
-    except FileNotFoundError:
-        return 0
-    if size <= _MAX_LOG_BYTES:
-        return size
-    try:
-        os.replace(log, log.with_suffix(".log.1"))
-    except PermissionError:
-        # Windows: a rival's engine has it open. It is put aside at the next start.
-        return size
-    return 0
-
-
-def _last_lines(log: Path, start: int) -> str:
-    """What an engine has printed since `start`, the last dozen lines at most, each safe to show."""
-    from engine.text import plain
-
-    with log.open("rb") as printed:
-        end = printed.seek(0, os.SEEK_END)
-        printed.seek(max(start, end - _SHOWN_BYTES))
-        lines = printed.read().decode(errors="replace").splitlines()
-    return "\n".join(plain(line) for line in lines[-_SHOWN_LINES:] if line.strip())
 
 
 def _quoted(words: str) -> str:

@@ -40,6 +40,7 @@ from engine.killswitch import KillFile
 from engine.paper.launch import PaperMarket, open_paper_market
 from engine.projection import SCHEMA, project
 from engine.runfile import RunFile, Stopped
+from engine.servicemanager import ServiceManager
 from engine.starting import UnsupportedAccount
 from engine.target import EngineTarget
 
@@ -138,8 +139,16 @@ async def _serve(profile: str, settings: Settings, folder: Path, kill_file: Kill
         _stop_on_signals(engine.stop_requested)
         if market is not None:
             stack.enter_context(market.watching())
+        service_manager = ServiceManager(os.environ, os.getpid())
+
+        async def ready() -> None:
+            await server.start()
+            engine.spawn(
+                service_manager.report(engine.stop_requested, lambda: engine.cycle.completed, lambda: _status(engine))
+            )
+
         try:
-            await engine.run(ready=server.start)
+            await engine.run(ready=ready)
             run_file.stopped(_left_by(engine, clock))
         except* UnsupportedAccount as refusals:
             raise StartError(str(refusals.exceptions[0])) from refusals
@@ -201,6 +210,12 @@ async def _known_commands(journal: Journal) -> dict[str, tuple[str, CommandResul
         " ORDER BY place"
     )
     return {row[0]: (row[1], CommandResult.model_validate_json(row[2])) for row in rows}
+
+
+def _status(engine: AccountEngine) -> str:
+    """The engine in one line, for the service manager."""
+    blind = ", BLIND" if engine.cycle.blind else ""
+    return f"{engine.key} {engine.modes.mode}, {len(engine.cycle.last_valid.positions or ())} positions{blind}"
 
 
 def _left_by(engine: AccountEngine, clock: Clock) -> Stopped:

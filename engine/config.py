@@ -27,6 +27,7 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 from engine.alerts.settings import AlertSettings
 from engine.control.settings import ControlSettings
 from engine.guards.settings import GuardSettings
+from engine.watchdog.settings import WatchdogSettings
 
 PROFILE_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,39}$")
 PAPER_MODULE = "engine.paper.client"
@@ -212,6 +213,7 @@ class Settings(BaseSettings):
     entry: EntrySettings = EntrySettings()
     flatten: FlattenSettings = FlattenSettings()
     paper: PaperSettings = PaperSettings()
+    watchdog: WatchdogSettings = WatchdogSettings()
     alerts: AlertSettings = AlertSettings()
     control: ControlSettings = ControlSettings()
 

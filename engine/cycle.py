@@ -135,6 +135,8 @@ class GuardCycle:
         self._books_error: str | None = None
         self.heartbeat: HeartbeatMetrics | None = None
         self.heartbeat_at: float | None = None
+        self.completed = 0
+        """How many cycles this run has completed."""
         self.completed_at: float | None = None
         self.loop_lag_ms = 0.0
         self._evaluated_utc: datetime | None = None
@@ -185,6 +187,7 @@ class GuardCycle:
         self.guarding.failed(self.guard_error)
         self.watch_blindness()
         self.guarding.act(self.reading, before, state, changes, held=self._something_is_open())
+        self.completed += 1
         self.completed_at = self._clock.monotonic()
         if self.completed_at >= self._next_heartbeat:
             self._beat((self.completed_at - started) * 1000)

@@ -7,6 +7,7 @@ from engine.broker.connection import Lane
 from engine.broker.gateway import Gateways
 from engine.commands import carry_out
 from engine.control import messages as wire
+from engine.control.health import Health
 from engine.control.target import Operator, Visitor
 from engine.events import Event
 from engine.snapshot import snapshot
@@ -85,13 +86,14 @@ class EngineTarget:
         """A stream has ended."""
         self._engine.attendance.leave(visitor)
 
-    def healthy(self) -> tuple[bool, str]:
+    def health(self) -> Health:
         """Whether guard cycles are being completed."""
-        completed = self._engine.cycle.completed_at
-        if completed is None:
-            return False, "no guard cycle has been completed yet"
-        age = self._engine.clock.monotonic() - completed
-        return age <= _HEALTHY_SECONDS, f"the last guard cycle was completed {age:.1f} s ago"
+        engine, cycle = self._engine, self._engine.cycle
+        healthy, message = False, "no guard cycle has been completed yet"
+        if cycle.completed_at is not None:
+            age = engine.clock.monotonic() - cycle.completed_at
+            healthy, message = age <= _HEALTHY_SECONDS, f"the last guard cycle was completed {age:.1f} s ago"
+        return Health(healthy=healthy, message=message, loop_id=engine.recorder.loop_id, cycles=cycle.completed)
 
     def metrics(self) -> str:
         """Gauges and counters in Prometheus' text format."""

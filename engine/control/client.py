@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from engine.clock import iso
 from engine.control.caller import Caller
 from engine.control.errors import AnswerLost, ControlError, EngineStopped, EngineUnreachable
+from engine.control.health import Health
 from engine.control.messages import (
     Action,
     Command,
@@ -81,6 +82,10 @@ class ControlClient:
     async def snapshot(self) -> Snapshot:
         """Return everything as it stands."""
         return await self._get("/v1/snapshot", {}, Snapshot)
+
+    async def health(self) -> Health:
+        """Return the engine's pulse, healthy or not."""
+        return await self._call("GET", "/healthz", Health, also=HTTPStatus.SERVICE_UNAVAILABLE)
 
     async def events(self, after: int = 0, limit: int = 100) -> EventsPage:
         """Return events with `after < seq`, oldest first, at most `limit` (1 to 1000)."""
@@ -167,7 +172,9 @@ class ControlClient:
         *,
         asked: dict[str, str] | None = None,
         body: bytes | None = None,
+        also: int | None = None,
     ) -> Answer:
+        """Call once. `also` is the status, besides those of success, that comes with an answer and not a problem."""
         headers = {"Content-Type": "application/json"} if body is not None else None
         try:
             async with (
@@ -183,7 +190,7 @@ class ControlClient:
             raise EngineUnreachable(f"no engine answers at {self.address}") from error
         except (aiohttp.ClientError, OSError) as error:
             raise _ConnectionLost(f"the engine at {self.address} closed the connection before it answered") from error
-        if status >= 400:
+        if status >= 400 and status != also:
             raise ControlError(status, _parse(content, Problem).error)
         return _parse(content, kind)
 

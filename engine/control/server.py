@@ -229,8 +229,8 @@ class ControlServer:
             return _problem(503, "the engine is stopping; look at its events for what became of this command")
 
     async def _health(self, request: web.Request) -> web.Response:
-        healthy, sentence = self._target.healthy()
-        return web.json_response({"healthy": healthy, "message": sentence}, status=200 if healthy else 503)
+        health = self._target.health()
+        return _answer(health, status=200 if health.healthy else 503)
 
     async def _metrics(self, request: web.Request) -> web.Response:
         return web.Response(
@@ -252,8 +252,8 @@ class _WithoutSendersFaults(logging.Filter):
 _http_log.addFilter(_WithoutSendersFaults())
 
 
-def _answer(message: Wire) -> web.Response:
-    return web.Response(body=message.model_dump_json().encode(), content_type="application/json")
+def _answer(message: Wire, status: int = 200) -> web.Response:
+    return web.Response(status=status, body=message.model_dump_json().encode(), content_type="application/json")
 
 
 def _problem(status: int, sentence: str) -> web.Response:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from engine.control.health import Health
 from engine.control.messages import Command, CommandResult, EquityCurve, EventMatches, EventsPage, Snapshot
 from engine.control.wire import Role
 
@@ -69,8 +70,8 @@ class ControlTarget(Protocol):
         """That stream has ended, whatever ended it. Called once for each that has arrived."""
         ...
 
-    def healthy(self) -> tuple[bool, str]:
-        """Return whether guard cycles are being completed, and a sentence about it."""
+    def health(self) -> Health:
+        """Return whether guard cycles are being completed, and how many have been."""
         ...
 
     def metrics(self) -> str:

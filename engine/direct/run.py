@@ -24,32 +24,13 @@ from engine.direct.closing import NothingSent, Order, close_everything
 from engine.direct.fence import fence
 from engine.runfile import RunFile, Stopped, read_run
 from engine.state import EngineMode
-from engine.text import plain
+from engine.voice import Voice
 
 FLAT = 0
 REFUSED = 1
 NOT_FLAT = 3
 _ROUNDS = 3
 """An engine that its host has started again meanwhile is asked anew, so often."""
-
-
-class Voice:
-    """Prints lines, each with its time. Once nobody hears, as after a dropped line, it is silent and work goes on."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._heard = True
-
-    def tell(self, line: str) -> None:
-        """Print one line."""
-        if not self._heard:
-            return
-        try:
-            print(f"{self._clock.utc():%H:%M:%S} {plain(line, 1000)}", flush=True)  # noqa: T201
-        except OSError:
-            self._heard = False
-            # What is left in the buffer must not raise again when the interpreter ends.
-            sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
 
 
 def run(profile: str, settings: Settings, reason: str, operator: str, via: str) -> int:

@@ -145,8 +145,10 @@ def test_events_matches_equity_health_and_metrics_come_from_the_journal_and_the_
             assert all(point.low <= point.last <= point.high for point in curve.points)
             moment = curve.points[5].start
             assert (await made.target.equity(moment, moment, 10)).points[0].start == moment
-            healthy, words = made.target.healthy()
-            assert healthy, words
+            health = made.target.health()
+            assert health.healthy, health.message
+            await made.until(lambda: made.target.health().cycles > health.cycles)
+            assert made.target.health().loop_id == health.loop_id
             assert "quarterdeck_equity 9" in made.target.metrics()
             assert 'quarterdeck_mode{mode="RUNNING"} 1' in made.target.metrics()
 
@@ -157,9 +159,10 @@ def test_the_engine_is_not_healthy_when_no_cycle_is_completed(tmp_path: Path) ->
     async def run() -> None:
         async with world(tmp_path) as made:
             made.engine.cycle.completed_at = made.engine.clock.monotonic() - 60
-            assert not made.target.healthy()[0]
+            assert not made.target.health().healthy
             made.engine.cycle.completed_at = None
-            assert made.target.healthy() == (False, "no guard cycle has been completed yet")
+            health = made.target.health()
+            assert (health.healthy, health.message) == (False, "no guard cycle has been completed yet")
 
     run_virtual(run())
 

@@ -11,6 +11,7 @@ import pytest
 
 from console import host as host_module
 from console.host import EngineFailed, Host, HostState
+from engine import detached
 from engine.control.client import ControlClient, EngineStopped, EngineUnreachable
 from engine.control.messages import Stop
 from engine.control.server import ControlServer
@@ -192,7 +193,7 @@ async def test_attached_engine_that_another_started_counts_as_a_restart(make: Ma
 
 
 async def test_log_that_has_grown_is_put_aside(make: Make, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(host_module, "_MAX_LOG_BYTES", 10)
+    monkeypatch.setattr(detached, "_MAX_LOG_BYTES", 10)
     log = folder / "engine.log"
     await asyncio.to_thread(log.write_text, "much that was printed long ago")
     with pytest.raises(EngineFailed, match="printed:\nnew"):
@@ -204,10 +205,10 @@ def test_log_that_cannot_be_put_aside_is_written_on(tmp_path: Path, monkeypatch:
     def _held(source: Path, target: Path) -> None:
         raise PermissionError(source)
 
-    monkeypatch.setattr(host_module, "_MAX_LOG_BYTES", 10)
+    monkeypatch.setattr(detached, "_MAX_LOG_BYTES", 10)
     monkeypatch.setattr(os, "replace", _held)
     (tmp_path / "engine.log").write_text("x" * 50)
-    assert host_module._prepare_log(tmp_path / "engine.log") == 50
+    assert detached._prepare(tmp_path / "engine.log") == 50
 
 
 async def test_windows_engine_is_detached(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

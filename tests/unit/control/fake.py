@@ -4,6 +4,7 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from engine.control.health import Health
 from engine.control.messages import (
     AccountView,
     AlertView,
@@ -229,8 +230,9 @@ class FakeEngine:
             return CommandResult(id=command.id, accepted=False, message=self.refusal)
         return CommandResult(id=command.id, accepted=True, message=f"{command.action.kind} done", data=self.data)
 
-    def healthy(self) -> tuple[bool, str]:
-        return self.is_healthy, "a guard cycle ended 0.1 s ago" if self.is_healthy else "no guard cycle for 9 s"
+    def health(self) -> Health:
+        said = "a guard cycle ended 0.1 s ago" if self.is_healthy else "no guard cycle for 9 s"
+        return Health(healthy=self.is_healthy, message=said, loop_id="loop", cycles=7)
 
     def metrics(self) -> str:
         return "quarterdeck_up 1\n"

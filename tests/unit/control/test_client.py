@@ -59,6 +59,13 @@ async def test_reads_come_back_as_models(engine: FakeEngine, client: ControlClie
     assert engine.asked_equity == [(None, None, 10), (START, START + timedelta(hours=1), 20)]
 
 
+async def test_health_is_an_answer_when_it_is_bad_too(engine: FakeEngine, client: ControlClient) -> None:
+    assert (await client.health()).healthy
+    engine.is_healthy = False
+    health = await client.health()
+    assert (health.healthy, health.loop_id, health.cycles) == (False, "loop", 7)
+
+
 async def test_command_carries_its_reason_and_origin(engine: FakeEngine, client: ControlClient) -> None:
     result = await client.send(Pause(), reason="lunch")
     command, operator = engine.executed[0]

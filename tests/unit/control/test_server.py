@@ -55,9 +55,10 @@ async def test_snapshot_events_matches_equity_are_answered(engine: FakeEngine, a
 
 
 async def test_health_and_metrics_say_how_the_engine_is(engine: FakeEngine, ask: Ask, address: str) -> None:
-    assert await ask("GET", "/healthz") == (200, {"healthy": True, "message": "a guard cycle ended 0.1 s ago"})
+    run = {"loop_id": "loop", "cycles": 7}
+    assert await ask("GET", "/healthz") == (200, {"healthy": True, "message": "a guard cycle ended 0.1 s ago", **run})
     engine.is_healthy = False
-    assert await ask("GET", "/healthz") == (503, {"healthy": False, "message": "no guard cycle for 9 s"})
+    assert await ask("GET", "/healthz") == (503, {"healthy": False, "message": "no guard cycle for 9 s", **run})
     async with (
         aiohttp.ClientSession(connector=aiohttp.UnixConnector(address)) as session,
         session.get("http://engine/metrics") as response,

@@ -1,0 +1,135 @@
+"""One profile's watchdog: a check a second, until it is told to end.
+
+In: a profile's settings. Out: a line on standard output for each change, alerts, and what its hands do. Nothing that it
+waits for (an alert on its way) keeps it from its next check.
+"""
+
+import asyncio
+import signal
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import filelock
+
+from engine.alerts.delivery import deliver_once
+from engine.alerts.settings import AlertSettings
+from engine.clock import Clock, SystemClock
+from engine.config import Settings, state_folder
+from engine.detached import our_command
+from engine.voice import Voice
+from engine.watchdog.hands import Hands
+from engine.watchdog.judge import Alert, Decision, Do, Judge
+from engine.watchdog.look import Look
+from engine.watchdog.settings import Then, WatchdogSettings
+
+EXIT_ALREADY_RUNNING = 75
+LOCK_NAME = "watchdog.lock"
+CHECK_SECONDS = 1.0
+_REASON = 400
+"""The command takes 500 characters."""
+
+Tell = Callable[[Alert], None]
+"""Delivers one alert to whoever is on call. May take its time; called in a thread of its own, one at a time."""
+
+
+class Watchdog:
+    """Looks, judges, and does what was decided."""
+
+    def __init__(self, look: Look, judge: Judge, hands: Hands, say: Callable[[str], None], tell: Tell) -> None:
+        self._look = look
+        self._judge = judge
+        self._hands = hands
+        self._say = say
+        self._tell = tell
+        self._alerts: asyncio.Queue[Alert] = asyncio.Queue()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """One check after the other. Those that could not be made are not made up for: they count for nothing."""
+        delivering = asyncio.create_task(self._deliver())
+        try:
+            while not stop.is_set():
+                await self.check()
+                try:
+                    async with asyncio.timeout(CHECK_SECONDS):
+                        await stop.wait()
+                except TimeoutError:
+                    continue
+        finally:
+            delivering.cancel()
+
+    async def check(self) -> Decision:
+        """One check, and what follows from it."""
+        closing, ended = self._hands.look()
+        decision = self._judge.check(await self._look(closing=closing, ended=ended))
+        for line in decision.lines:
+            self._say(line)
+        for alert in decision.alerts:
+            self._say(f"ALERT {alert.severity}: {alert.text}")
+            self._alerts.put_nowait(alert)
+        if decision.do is Do.RESTART:
+            await self._hands.restart()
+        elif decision.do is Do.FLATTEN:
+            self._hands.flatten(f"watchdog: {decision.reason}"[:_REASON])
+        return decision
+
+    async def _deliver(self) -> None:
+        while True:
+            alert = await self._alerts.get()
+            try:
+                await asyncio.to_thread(self._tell, alert)
+            except Exception as error:
+                # Whatever is wrong with the way to the operator, the account is watched on.
+                self._say(f"the alert could not be delivered ({type(error).__name__}: {error}): {alert.text}")
+
+
+def run(profile: str, settings: Settings, then: Then | None = None) -> int:
+    """Watch a profile in the foreground and return the exit code; `then` stands above the profile's."""
+    folder = state_folder(profile)
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    lock = filelock.FileLock(folder / LOCK_NAME)
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        print(f"a watchdog runs already for profile {profile!r} ({folder})", file=sys.stderr)  # noqa: T201
+        return EXIT_ALREADY_RUNNING
+    watched = settings.watchdog if then is None else settings.watchdog.model_copy(update={"then": then})
+    clock = SystemClock()
+    voice = Voice(clock, "%Y-%m-%dT%H:%M:%SZ")
+    try:
+        asyncio.run(_watch(profile, folder, watched, clock, voice, partial(_tell_on_call, settings.alerts, voice.tell)))
+    except KeyboardInterrupt:
+        voice.tell("interrupted")
+    finally:
+        lock.release()
+    return 0
+
+
+async def _watch(
+    profile: str, folder: Path, settings: WatchdogSettings, clock: Clock, voice: Voice, tell: Tell
+) -> None:
+    hands = Hands(
+        folder,
+        clock,
+        voice.tell,
+        engine=our_command("engine", "--profile", profile),
+        flatten=lambda reason: our_command(
+            "console.cli", "--profile", profile, "flatten", "--direct", "--yes", "--reason", reason
+        ),
+    )
+    stop = asyncio.Event()
+    if sys.platform != "win32":
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    voice.tell(
+        f"watching profile {profile!r}: {settings.checks} checks without a guard cycle, then {settings.then};"
+        f" {settings.kill_checks} with a kill file that nobody obeys, then flatten"
+    )
+    await Watchdog(Look(folder), Judge(settings), hands, voice.tell, tell).run(stop)
+    voice.tell("told to end")
+
+
+def _tell_on_call(settings: AlertSettings, say: Callable[[str], None], alert: Alert) -> None:
+    """Deliver an alert to the profile's targets, and say what became of it."""
+    for result in deliver_once(settings, alert.severity, alert.text, f"Quarterdeck watchdog {alert.severity.upper()}"):
+        say(f"{result.target} was told" if result.why is None else f"{result.target} was not told: {result.why}")
