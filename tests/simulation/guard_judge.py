@@ -240,7 +240,8 @@ class Judge:
             self._sure.append((now, self.equity))
         self._must_trip(now, clean=clean)
         for result in self.results:
-            result.readings += result.shown
+            # Shown to another part, and then nothing could be read: who books it may not have seen it.
+            result.readings += result.shown and self._visible
         self.results = [result for result in self.results if result.readings < BOOKED_AFTER_READINGS]
         self._last = Look(now, self.equity, honest, tuple(self.flows))
 
