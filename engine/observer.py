@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from engine.broker.base import Broker, BrokerError, Deal, Order, Position, Side
 from engine.broker.mt5 import DealEntry, DealType, OrderState, OrderType
-from engine.events import EventType
+from engine.events import Draft, EventType
 from engine.evidence import net_volume
 from engine.journal import JournalError
 from engine.recorder import Recorder, Spawn
@@ -61,20 +61,20 @@ class PositionObserver:
         self._spawn = spawn
         self._policy = policy
         self._seen = {item.identifier: item for item in _positions_from(stored)}
-        self._missing: set[int] = set()
+        self._missing: dict[int, Position] = {}
         """Gone from the list, and no deal says why yet: a terminal that has just started may not have them again."""
         self._told: dict[int, None] = {}
         self._orders: dict[int, Order] = {}
         self._orders_missing: set[int] = set()
         """Gone from the list of orders, and the history does not say yet how they ended."""
         self._telling: set[asyncio.Task[None]] = set()
-        self._unstored: tuple[Position, ...] | None = None
+        self._unstored = False
         self._storing: asyncio.Task[None] | None = None
 
     @property
     def known(self) -> frozenset[int]:
         """The identifiers of the positions last seen, by this run or the one before, and of those gone unexplained."""
-        return frozenset(self._seen) | self._missing
+        return frozenset(self._seen) | self._missing.keys()
 
     @property
     def known_orders(self) -> frozenset[int]:
@@ -94,7 +94,7 @@ class PositionObserver:
         for identifier, position in now.items():
             known = before.get(identifier)
             if identifier in self._missing:
-                self._missing.discard(identifier)
+                del self._missing[identifier]
                 _log.warning("position %s is in the list again", identifier)
             elif known is None:
                 self._tell_opened(position)
@@ -102,10 +102,10 @@ class PositionObserver:
                 self._tell_changed(known, position)
         for identifier, position in before.items():
             if identifier not in now:
-                self._missing.add(identifier)
+                self._missing[identifier] = position
                 self._start(self._tell_closed(position))
         if {key: _lasting(item) for key, item in now.items()} != {key: _lasting(item) for key, item in before.items()}:
-            self._unstored = positions
+            self._unstored = True
             if self._storing is None or self._storing.done():
                 self._storing = self._start(self._store())
 
@@ -213,13 +213,20 @@ class PositionObserver:
 
     async def _store(self) -> None:
         """Keep the newest positions; one at a time, so that an older list never lands behind a newer one."""
-        while self._unstored is not None:
-            positions, self._unstored = self._unstored, None
-            stored = json.dumps([asdict(position) for position in positions])
+        while self._unstored:
+            self._unstored = False
             try:
-                await self._recorder.journal.set_value(self._recorder.account, self.KEY, stored)
+                await self._keep()
             except JournalError as error:
                 _log.error("the positions seen are not durable: %s", error)
+
+    async def _keep(self, *told: Draft) -> None:
+        """Keep what is open, and what is gone and not told yet, with what is told now. Raises JournalError.
+
+        Without those that are not told a close would be lost with an engine that is killed before it has its deals.
+        """
+        kept = [asdict(position) for position in (*self._seen.values(), *self._missing.values())]
+        await self._recorder.journal.set_value(self._recorder.account, self.KEY, json.dumps(kept), *told)
 
     async def finished(self) -> None:
         """Wait until everything seen has been told; not for what the broker does not explain."""
@@ -232,9 +239,9 @@ class PositionObserver:
         deals = await self._deals(position.identifier)
         if position.identifier not in self._missing:
             return
-        self._missing.discard(position.identifier)
+        del self._missing[position.identifier]
         self._remember(position.identifier)
-        await self._tell_closed_by(
+        told = self._closed_by(
             deals,
             position=position.identifier,
             ticket=position.ticket,
@@ -243,8 +250,15 @@ class PositionObserver:
             volume=position.volume,
             owner=self.owner_of(position.magic),
         )
+        try:
+            await self._keep(told)
+        except JournalError:
+            await self._recorder.urgent(told)
 
     async def _tell_closed_by(self, deals: Collection[Deal], **details: Any) -> None:
+        await self._recorder.urgent(self._closed_by(deals, **details))
+
+    def _closed_by(self, deals: Collection[Deal], **details: Any) -> Draft:
         closing = [deal for deal in deals if deal.entry != DealEntry.IN and deal.volume > 0]
         details["explained"] = bool(closing)
         if closing:
@@ -255,7 +269,7 @@ class PositionObserver:
                 "costs": round(sum(deal.commission + deal.swap + deal.fee for deal in deals), 8),
                 "how": _DEAL_REASONS.get(closing[-1].reason, f"reason {closing[-1].reason}"),
             }
-        await self._recorder.urgent(self._recorder.draft(EventType.POSITION_CLOSED, **details))
+        return self._recorder.draft(EventType.POSITION_CLOSED, **details)
 
     def _remember(self, identifier: int) -> None:
         self._told[identifier] = None

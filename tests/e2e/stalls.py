@@ -108,7 +108,6 @@ def stall(house: House, screen: Screen, seconds: float) -> Stall:
     try:
         terminal.fill()
         began = time.monotonic()
-        until(lambda: _stands(console), "a console that waits for its terminal")
         busy_before = busy(console)
         until(lambda: time.monotonic() - began >= seconds / 2, "the middle of the stall", seconds)
         house.open_position(volume=_VOLUME)
@@ -130,13 +129,6 @@ def stall(house: House, screen: Screen, seconds: float) -> Stall:
     finally:
         terminal.close()
         os.kill(client, signal.SIGCONT)
-
-
-def _stands(pid: int) -> bool:
-    """Whether a process uses no processor time for a while, although ten snapshots a second come for it."""
-    before, moment = busy(pid), time.monotonic()
-    until(lambda: time.monotonic() - moment >= _FULL_SECONDS, "a second")
-    return busy(pid) == before
 
 
 def over_ssh(house: House, server: Sshd) -> Screen:

@@ -19,7 +19,8 @@ def test_account_is_flat_before_the_stalled_line_is_read_again(
 
     assert found.full
     assert found.ballast > 0
-    assert found.console_busy < 0.1
+    # It goes on reading what the engine says, and does not spin on a terminal that takes nothing.
+    assert found.console_busy < found.seconds / 2
     seen = found.seen
     assert (seen["engine"]["mode"], seen["positions"]) == ("HALTED", [])
     assert "drawdown" in seen["engine"]["halt_reason"]

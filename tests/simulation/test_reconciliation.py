@@ -56,6 +56,34 @@ def test_a_position_that_is_reduced_moved_and_closed_by_hand_is_told_each_time(t
     run_virtual(run())
 
 
+def test_a_close_whose_deals_come_late_is_told_once_by_the_engine_that_is_started_after_a_kill(tmp_path: Path) -> None:
+    late: list[bool] = [True]
+
+    def deals(honest: Any, *args: Any, **kwargs: Any) -> Any:
+        return () if late and "position" in kwargs else honest(*args, **kwargs)
+
+    async def run() -> None:
+        terminal = PaperTerminal.open(TerminalConfig())
+        async with world(tmp_path, terminal=terminal, faults={"history_deals_get": deals}) as made:
+            await made.bought(volume=0.5)
+            other = Other(terminal)
+            other.close(other.positions()[0])
+            await made.until(lambda: not made.engine.cycle.reading.positions)
+            await asyncio.sleep(0.5)
+            await made.crash()
+            assert not await made.events("position_closed")
+        late.clear()
+        for _ in range(2):
+            async with world(tmp_path, terminal=terminal) as made:
+                await asyncio.sleep(5)
+                events = await made.events("position_closed")
+                assert [event["explained"] for event in events] == [True]
+                await made.crash()
+        terminal.shutdown()
+
+    run_virtual(run())
+
+
 def test_what_others_open_and_place_is_told_as_theirs(tmp_path: Path) -> None:
     async def run() -> None:
         async with world(tmp_path) as made:
