@@ -23,7 +23,8 @@ WatchdogSignal=SIGKILL
 TimeoutStartSec=300
 # `quarterdeck stop` ends it with 0 and is kept to. 2: its settings are wrong. 75: another engine has the account.
 Restart=on-failure
-RestartSec=5
+# Sooner than a watchdog would start another in the place of one that it has killed.
+RestartSec=2
 RestartPreventExitStatus=2 75
 # The terminal that an engine or a gateway has started, paper or real, is in this control group and outlives an engine
 # that is killed, with the stops it watches. Gateways end with their engine by themselves.

@@ -12,6 +12,7 @@ from typer.testing import CliRunner, Result
 from console import cli_service
 from console.cli import app
 from console.units import units, windows_notes
+from engine.watchdog import hands
 
 ENGINE, WATCHDOG = "quarterdeck-engine-paper.service", "quarterdeck-watchdog-paper.service"
 COMMANDS = ((sys.executable, "-P", "-m", "engine"), (sys.executable, "-P", "-m", "console.cli", "watchdog"))
@@ -28,6 +29,7 @@ def test_the_engines_unit_restarts_failures_and_keeps_to_what_was_meant() -> Non
     assert said["Type"] == "notify"
     assert (said["WatchdogSec"], said["WatchdogSignal"]) == ("60", "SIGKILL")
     assert (said["Restart"], said["RestartPreventExitStatus"], said["KillMode"]) == ("on-failure", "2 75", "process")
+    assert int(said["RestartSec"]) + 2 <= hands._OTHERS_SECONDS
     assert "Environment" not in said
     outlives = directives(watchdog.text)
     assert (outlives["Restart"], outlives["KillMode"]) == ("always", "process")

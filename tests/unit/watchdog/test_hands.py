@@ -14,7 +14,7 @@ from engine.clock import SystemClock
 from engine.control.address import control_address
 from engine.control.server import ControlServer
 from engine.killswitch import NAME
-from engine.processes import known
+from engine.processes import Known, known
 from engine.runfile import RunFile, Stopped, run_path
 from engine.watchdog import hands as hands_module
 from engine.watchdog.hands import Hands
@@ -109,6 +109,36 @@ async def test_none_is_started_beside_the_one_that_another_has_started(rig: Rig)
     assert rig.said[-1] == f"somebody else has started an engine already (pid {another.pid})"
     another.kill()
     await another.wait()
+
+
+async def test_one_that_another_has_started_and_that_died_again_is_not_counted_on(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hands_module, "_OTHERS_SECONDS", 0.3)
+    holder = await rig.holder()
+    restarting = asyncio.create_task(rig.hands.restart())
+    await holder.wait()
+    path = run_path(rig.folder)
+    path.write_text(path.read_text().replace(str(holder.pid), "4194303"))
+    await restarting
+    assert len(rig.processes()) == 1
+
+
+async def test_none_is_started_beside_one_that_does_not_die(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(process: Known) -> bool:
+        raise PermissionError("not yours")
+
+    monkeypatch.setattr(hands_module, "kill", refused)
+    monkeypatch.setattr(hands_module, "_DEATH_SECONDS", 0.1)
+    holder = await rig.holder()
+    await rig.hands.restart()
+    assert rig.processes() == []
+    assert rig.said == [
+        f"pid {holder.pid} could not be killed: not yours",
+        f"no engine is started: pid {holder.pid} does not die",
+    ]
+    holder.kill()
+    await holder.wait()
 
 
 async def test_a_later_process_of_the_same_pid_is_not_killed(rig: Rig) -> None:
