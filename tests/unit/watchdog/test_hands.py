@@ -230,3 +230,33 @@ async def test_a_way_to_the_operator_that_fails_is_said_and_keeps_nothing_from_g
     stop.set()
     await running
     assert (await watchdog.check()).do is None
+
+
+async def test_without_a_log_it_is_started_all_the_same(rig: Rig) -> None:
+    for log in ("flatten.log", "engine.log"):
+        (rig.folder / log).mkdir()  # it cannot be opened, as by a full disk or another's file
+    rig.hands.flatten("watchdog: fire")
+    await rig.hands.restart()
+    assert len(rig.processes()) == 1
+    assert await end_of_flatten(rig) == 3
+
+
+async def test_what_cannot_be_started_at_all_is_said_and_ends_no_watchdog(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(command: object, log: Path) -> None:
+        raise OSError("no process can be made")
+
+    monkeypatch.setattr(hands_module, "launch", refuse)
+    rig.hands.flatten("watchdog: fire")
+    assert rig.said[-1] == "it could not be started: no process can be made"
+    await rig.hands.restart()
+    assert rig.said[-1] == "it could not be started: no process can be made"
+    assert rig.hands.look() == (False, None)
+
+
+async def test_a_log_that_was_taken_away_does_not_hide_how_a_direct_flatten_ended(rig: Rig) -> None:
+    rig.hands.flatten("watchdog: fire")
+    (rig.folder / "flatten.log").unlink()
+    assert await end_of_flatten(rig) == 3
+    assert "what it said cannot be read" in rig.said[-1]
