@@ -67,6 +67,9 @@ class Hands:
     async def restart(self) -> None:
         """Kill what the run file names, and start an engine unless somebody else does."""
         run = read_run(self._folder)
+        if run is not None and run.role == "direct flatten" and run.process.lives:
+            self._say(f"no engine is started: a direct flatten is at work (pid {run.process.pid})")
+            return
         held = run.processes() if run is not None else ()
         killed = self._kill(held)
         left = await self._deaths(held)
