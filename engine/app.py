@@ -52,7 +52,6 @@ LOCK_NAME = "engine.lock"
 PAPER_FOLDER = "paper"
 _LOCK_SECONDS = 2.0
 """An engine that was told to stop may need a moment to end."""
-_log = logging.getLogger(__name__)
 
 
 class StartError(Exception):
@@ -236,11 +235,7 @@ def _teller(journal: Journal, clock: Clock, loop_id: str, run_file: RunFile) -> 
         details = {"slot": change.slot, "what": change.what, "reason": change.reason, "pid": change.pid}
         kind = EventType.GATEWAY_STARTED if change.what == "started" else EventType.GATEWAY_LOST
         if change.what in ("started", "lost"):
-            try:
-                run_file.gateway(change.slot, change.pid if change.what == "started" else None)
-            except OSError as error:
-                # A gateway dies with its engine on Linux in any case; a full disk must not keep it from working.
-                _log.error("the run file cannot be written: %s", error)
+            run_file.gateway(change.slot, change.pid if change.what == "started" else None)
         task = asyncio.ensure_future(journal.append_urgent(Draft(kind, clock.utc(), loop_id, details)))
         writing.add(task)
         task.add_done_callback(writing.discard)

@@ -241,6 +241,9 @@ def _mode_changed(event: Event) -> Statement:
     update = "UPDATE account_state SET mode = ?, epoch = ?, halt_reason = ? WHERE account = ?"
     if details["to"] in _RAISES_RISK and details["from"] != "RUNNING":
         return Statement(f"{update} AND mode = ?", (*values, details["from"]), expect=1)
+    if details["to"] == "PAUSED":
+        # A pause merged late comes from a run that did not know of the halt before it: it lifts none.
+        return Statement(f"{update} AND mode NOT IN ('FLATTENING', 'HALTED')", values)
     return Statement(update, values, expect=1)
 
 

@@ -2,16 +2,19 @@
 
 Written by whoever holds the profile's lock, read by those who look after it from outside (a direct flatten, the
 watchdog) when nothing answers on the control socket. It is no lock: the lock file is. It is replaced whole, so that a
-reader finds the old or the new one.
+reader finds the old or the new one. A disk that takes none is logged: it must keep nobody from guarding or closing.
 """
 
 import json
+import logging
 import os
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from engine.processes import Known, known, ourselves
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +47,13 @@ class Run:
 
 
 class RunFile:
-    """The run file of one profile's state folder, kept by its owner. Raises OSError where the disk does."""
+    """The run file of one profile's state folder, kept by its owner. Never fails: see above."""
 
     def __init__(self, folder: Path) -> None:
         self._path = run_path(folder)
         self._run: Run | None = None
+        self._ours = False
+        """Whether the file there is this owner's."""
         self._gateways: dict[str, Known] = {}
 
     def begin(self, role: Literal["engine", "direct flatten"]) -> None:
@@ -72,7 +77,12 @@ class RunFile:
 
     def touch(self) -> None:
         """Say that the work goes on, to whoever waits for it."""
-        os.utime(self._path)
+        try:
+            os.utime(self._path)
+        except FileNotFoundError:
+            self._keep(self._begun())
+        except OSError as error:
+            _log.error("the run file cannot be touched: %s", error)
 
     def _begun(self) -> Run:
         if self._run is None:
@@ -82,8 +92,22 @@ class RunFile:
     def _keep(self, run: Run) -> None:
         self._run = run
         beside = self._path.with_suffix(".new")
-        beside.write_text(json.dumps(asdict(run), indent=1), encoding="utf-8")
-        os.replace(beside, self._path)
+        try:
+            beside.write_text(json.dumps(asdict(run), indent=1), encoding="utf-8")
+            os.replace(beside, self._path)
+        except OSError as error:
+            _log.error("the run file cannot be written: %s", error)
+            if not self._ours:
+                self._take_away()
+        else:
+            self._ours = True
+
+    def _take_away(self) -> None:
+        """Remove what an earlier owner has left: its orderly stop would be taken for this one's."""
+        try:
+            self._path.unlink(missing_ok=True)
+        except OSError as error:
+            _log.error("the run file of an earlier owner cannot be removed: %s", error)
 
 
 def run_path(folder: Path) -> Path:

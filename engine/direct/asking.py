@@ -44,7 +44,7 @@ async def ask(client: ControlClient, reason: str, tell: Tell) -> bool:
 
 
 async def follow(client: ControlClient, clock: Clock, tell: Tell) -> FlattenView | None:
-    """The flatten once it has ended; None when the engine no longer answers."""
+    """The flatten once it has ended; None when the engine no longer answers, or another one that knows of none."""
     said = ""
     answered_at = clock.monotonic()
     while clock.monotonic() - answered_at < ASK_SECONDS:
@@ -55,6 +55,9 @@ async def follow(client: ControlClient, clock: Clock, tell: Tell) -> FlattenView
             shown = None
         else:
             answered_at = clock.monotonic()
+            if shown is None:
+                tell("the engine that took it is gone, and the one that answers closes nothing")
+                return None
         if shown is not None and shown.state in ("FLAT", "CANCELLED"):
             return shown
         if shown is not None and (now := "; ".join(shown.remaining)) != said:

@@ -5,6 +5,7 @@ watchdog. It takes no lock: of two engines, the profile's lock ends the second.
 """
 
 import asyncio
+import os
 import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -57,12 +58,18 @@ class Hands:
 
     def flatten(self, reason: str) -> None:
         """Start a direct flatten, which kills whoever else has the account in hand."""
-        self._closing = launch(self._flatten_command(reason), self._folder / FLATTEN_LOG)
-        self._say(f"started a direct flatten (pid {self._closing[0].pid}), which prints into {FLATTEN_LOG}: {reason}")
+        self._closing = self._start(self._flatten_command(reason), FLATTEN_LOG)
+        if self._closing is not None:
+            self._say(
+                f"started a direct flatten (pid {self._closing[0].pid}), which prints into {FLATTEN_LOG}: {reason}"
+            )
 
     async def restart(self) -> None:
         """Kill what the run file names, and start an engine unless somebody else does."""
         run = read_run(self._folder)
+        if run is not None and run.role == "direct flatten" and run.process.lives:
+            self._say(f"no engine is started: a direct flatten is at work (pid {run.process.pid})")
+            return
         held = run.processes() if run is not None else ()
         killed = self._kill(held)
         left = await self._deaths(held)
@@ -71,9 +78,22 @@ class Hands:
             return
         if killed and await self._another_than(killed[0]):
             return
-        started = launch(self._engine_command, self._folder / LOG_NAME)
-        self._engines.append(started)
-        self._say(f"started an engine (pid {started[0].pid}), which prints into {LOG_NAME}")
+        started = self._start(self._engine_command, LOG_NAME)
+        if started is not None:
+            self._engines.append(started)
+            self._say(f"started an engine (pid {started[0].pid}), which prints into {LOG_NAME}")
+
+    def _start(self, command: Sequence[str], log: str) -> "tuple[subprocess.Popen[bytes], int] | None":
+        """Start a process, without its log if that cannot be opened; None, said, when it cannot be started at all."""
+        try:
+            return launch(command, self._folder / log)
+        except OSError as error:
+            self._say(f"it is started without {log}: {error}")
+        try:
+            return launch(command, Path(os.devnull))
+        except OSError as error:
+            self._say(f"it could not be started: {error}")
+            return None
 
     def _kill(self, processes: Sequence[Known]) -> list[Known]:
         killed = []
@@ -107,5 +127,8 @@ class Hands:
 
     def _say_end(self, what: str, ended: "tuple[subprocess.Popen[bytes], int]", log: str) -> None:
         process, begins = ended
-        words = last_lines(self._folder / log, begins).replace("\n", " | ")
+        try:
+            words = last_lines(self._folder / log, begins).replace("\n", " | ")
+        except OSError as error:
+            words = f"what it said cannot be read: {error}"
         self._say(f"{what} (pid {process.pid}) ended with exit code {process.returncode}: {words or 'it said nothing'}")

@@ -149,6 +149,23 @@ def test_a_hang_up_and_nobody_who_reads_do_not_end_it(open_house: OpenHouse) -> 
     started_again(house)
 
 
+def test_a_run_file_that_cannot_be_written_or_is_taken_away_keeps_nobody_from_closing(open_house: OpenHouse) -> None:
+    house = trading(open_house, 2, QUARTERDECK_FLATTEN__HOLD_SECONDS="600")
+    os.kill(house.engine_pid(), signal.SIGKILL)
+    direct = house.start(*DIRECT)
+    until(lambda: run_file(house)["gateways"], "its gateways")
+    (house.state / "run.json").unlink()
+    until(lambda: (house.state / "run.json").exists(), "the run file again")
+    assert direct.poll() is None
+    direct.kill()
+    direct.communicate()
+    house.environment["QUARTERDECK_FLATTEN__HOLD_SECONDS"] = "1"
+    (house.state / "run.new").mkdir()
+    assert "flat, confirmed by the broker at" in house.done(*DIRECT)
+    started_again(house)
+    assert not (house.state / "run.json").exists()
+
+
 def test_whoever_starts_the_engine_again_at_once_stands_in_nobodys_way(open_house: OpenHouse) -> None:
     house = trading(open_house, 2)
     engine = house.engine_pid()

@@ -74,3 +74,30 @@ def test_a_run_file_that_makes_no_sense_says_nothing(tmp_path: Path, content: st
     assert read_run(tmp_path) is None
     run_path(tmp_path).write_text(content, encoding="utf-8")
     assert read_run(tmp_path) is None
+
+
+def test_a_disk_that_takes_nothing_ends_nobody_and_leaves_no_record_of_an_earlier_one(tmp_path: Path) -> None:
+    """A stop recorded by an earlier engine would be taken for that of this one."""
+    earlier = RunFile(tmp_path)
+    earlier.begin("engine")
+    earlier.stopped(Stopped("2026-11-25T10:00:00.000Z", "HALTED", 0, 0))
+    (tmp_path / "run.new").mkdir()  # writing it fails, as on a full disk, for root too
+    run_file = RunFile(tmp_path)
+    run_file.begin("engine")
+    assert not run_path(tmp_path).exists()
+    run_file.account("5001@Broker")
+    run_file.gateway("orders", os.getpid())
+    run_file.touch()
+    (tmp_path / "run.new").rmdir()
+    run_file.account("5001@Broker")
+    run = read_run(tmp_path)
+    assert run is not None
+    assert (run.account, run.stopped, run.processes()) == ("5001@Broker", None, (ourselves(), ourselves()))
+
+
+def test_a_run_file_that_was_taken_away_is_written_again(tmp_path: Path) -> None:
+    run_file = RunFile(tmp_path)
+    run_file.begin("direct flatten")
+    run_path(tmp_path).unlink()
+    run_file.touch()
+    assert read_run(tmp_path) is not None

@@ -28,7 +28,7 @@ HOLD = """
 import sys
 from pathlib import Path
 from engine.runfile import RunFile
-RunFile(Path(sys.argv[1])).begin("engine")
+RunFile(Path(sys.argv[1])).begin(sys.argv[2])
 print("up", flush=True)
 input()
 """
@@ -54,10 +54,11 @@ class Rig:
         judge = Judge(WatchdogSettings(then=then, checks=3, kill_checks=2))
         return Watchdog(Look(self.folder), judge, self.hands, self.said.append, self.told.append)
 
-    async def holder(self) -> "asyncio.subprocess.Process":
+    async def holder(self, role: str = "engine") -> "asyncio.subprocess.Process":
         """A process that has the account in hand, by the run file, and answers nothing."""
+        command = (sys.executable, "-c", HOLD, str(self.folder), role)
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-c", HOLD, str(self.folder), stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+            *command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
         )
         assert process.stdout is not None
         assert await process.stdout.readline() == b"up\n"
@@ -260,3 +261,43 @@ async def test_a_way_to_the_operator_that_fails_is_said_and_keeps_nothing_from_g
     stop.set()
     await running
     assert (await watchdog.check()).do is None
+
+
+async def test_without_a_log_it_is_started_all_the_same(rig: Rig) -> None:
+    for log in ("flatten.log", "engine.log"):
+        (rig.folder / log).mkdir()  # it cannot be opened, as by a full disk or another's file
+    rig.hands.flatten("watchdog: fire")
+    await rig.hands.restart()
+    assert len(rig.processes()) == 1
+    assert await end_of_flatten(rig) == 3
+
+
+async def test_what_cannot_be_started_at_all_is_said_and_ends_no_watchdog(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(command: object, log: Path) -> None:
+        raise OSError("no process can be made")
+
+    monkeypatch.setattr(hands_module, "launch", refuse)
+    rig.hands.flatten("watchdog: fire")
+    assert rig.said[-1] == "it could not be started: no process can be made"
+    await rig.hands.restart()
+    assert rig.said[-1] == "it could not be started: no process can be made"
+    assert rig.hands.look() == (False, None)
+
+
+async def test_a_log_that_was_taken_away_does_not_hide_how_a_direct_flatten_ended(rig: Rig) -> None:
+    rig.hands.flatten("watchdog: fire")
+    (rig.folder / "flatten.log").unlink()
+    assert await end_of_flatten(rig) == 3
+    assert "what it said cannot be read" in rig.said[-1]
+
+
+async def test_a_direct_flatten_that_began_after_the_look_is_not_killed_by_a_restart(rig: Rig) -> None:
+    closing = await rig.holder("direct flatten")
+    await rig.hands.restart()
+    assert closing.returncode is None
+    assert rig.processes() == []
+    assert rig.said == [f"no engine is started: a direct flatten is at work (pid {closing.pid})"]
+    closing.kill()
+    await closing.wait()
