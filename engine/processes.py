@@ -24,7 +24,8 @@ class Known:
     @property
     def lives(self) -> bool:
         """Whether this very process is there still, stopped or hung ones too."""
-        return birth_of(self.pid) == self.birth
+        birth = birth_of(self.pid)
+        return birth is not None and birth == self.birth
 
 
 def birth_of(pid: int) -> str | None:

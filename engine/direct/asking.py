@@ -14,7 +14,6 @@ from engine.control.messages import Flatten, FlattenView
 
 ASK_SECONDS = 2.0
 _POLL_SECONDS = 0.2
-_REFUSALS = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
 
 Tell = Callable[[str], None]
 
@@ -23,8 +22,12 @@ class NotAllowed(Exception):
     """The engine is there and this operator may not flatten: in its words."""
 
 
+class UnknownToken(Exception):
+    """The engine is there and does not know the token that was shown: in its words."""
+
+
 async def ask(client: ControlClient, reason: str, tell: Tell) -> bool:
-    """Ask for a flatten; whether the engine has taken it. Raises NotAllowed."""
+    """Ask for a flatten; whether the engine has taken it. Raises NotAllowed or UnknownToken."""
     try:
         async with asyncio.timeout(ASK_SECONDS):
             result = await client.send(Flatten(), reason)
@@ -35,8 +38,10 @@ async def ask(client: ControlClient, reason: str, tell: Tell) -> bool:
         tell(str(error))
         return False
     except ControlError as error:
-        if error.status in _REFUSALS:
+        if error.status == HTTPStatus.FORBIDDEN:
             raise NotAllowed(str(error)) from error
+        if error.status == HTTPStatus.UNAUTHORIZED:
+            raise UnknownToken(str(error)) from error
         tell(f"the engine cannot do it: {error}")
         return False
     tell(result.message if result.accepted else f"the engine refused: {result.message}")

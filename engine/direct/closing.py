@@ -35,6 +35,7 @@ JOURNAL_NAME = "journal.db"
 _SHOW_SECONDS = 0.5
 _TOUCH_SECONDS = 1.0
 _AGAIN_SECONDS = 2.0
+_READ_SECONDS = 5.0
 
 Tell = Callable[[str], None]
 
@@ -84,7 +85,7 @@ async def close_everything(
                 run_file.account(name)
             fallback = Fallback((folder / JOURNAL_NAME).with_suffix(".fallback"))
             recorder = DirectRecorder(fallback, clock, loop_id, name)
-            remains = await asyncio.to_thread(read_remains, folder / JOURNAL_NAME, fallback, name)
+            remains = await _remains(folder / JOURNAL_NAME, fallback, name)
             tell(f"connected to {name}; {'fenced' if run_file else 'NOT fenced: closing by ticket only'}")
             if remains.problem:
                 tell(f"the journal could not be read, so what was under way is not known: {remains.problem}")
@@ -136,6 +137,15 @@ async def _account(broker: Mt5Broker, settings: Settings, tell: Tell) -> Account
                 said = str(error)
                 tell(f"{said}; looking again")
             await asyncio.sleep(_AGAIN_SECONDS)
+
+
+async def _remains(journal: Path, fallback: Fallback, name: str) -> Remains:
+    """What the dead engine knew; a disk that hangs holds up no close."""
+    try:
+        async with asyncio.timeout(_READ_SECONDS):
+            return await asyncio.to_thread(read_remains, journal, fallback, name)
+    except TimeoutError:
+        return Remains(problem=f"not read within {_READ_SECONDS:g} s")
 
 
 async def close_on(

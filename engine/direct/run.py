@@ -19,7 +19,8 @@ from engine.config import Settings, state_folder
 from engine.control.address import AddressError, control_address
 from engine.control.caller import Caller
 from engine.control.client import ControlClient, ControlError
-from engine.direct.asking import NotAllowed, ask, follow
+from engine.control.messages import FlattenView
+from engine.direct.asking import NotAllowed, UnknownToken, ask, follow
 from engine.direct.closing import NothingSent, Order, close_everything
 from engine.direct.fence import fence
 from engine.runfile import RunFile, Stopped, read_run
@@ -94,18 +95,22 @@ async def _by_the_engine(folder: Path, reason: str, clock: Clock, voice: Voice) 
         voice.tell(f"the engine's socket cannot be looked for: {error}")
         return None
     try:
-        caller = Caller.here("direct")
-    except ControlError as error:
+        ended = await _asked(address, Caller.here("direct"), reason, clock, voice)
+    except (UnknownToken, ControlError) as error:
+        # Whoever may kill the engine's process needs no token to ask it: one that is not known is no reason to kill it.
         voice.tell(f"{error}; asked without it")
-        caller = Caller("direct")
-    async with ControlClient(address, caller) as client:
-        if not await ask(client, reason, voice.tell):
-            return None
-        ended = await follow(client, clock, voice.tell)
+        ended = await _asked(address, Caller("direct"), reason, clock, voice)
     if ended is None:
         return None
     voice.tell(ended.statement)
     return FLAT if ended.state == "FLAT" else NOT_FLAT
+
+
+async def _asked(address: str, caller: Caller, reason: str, clock: Clock, voice: Voice) -> FlattenView | None:
+    async with ControlClient(address, caller) as client:
+        if not await ask(client, reason, voice.tell):
+            return None
+        return await follow(client, clock, voice.tell)
 
 
 def _write_kill_file(folder: Path, reason: str, voice: Voice) -> None:

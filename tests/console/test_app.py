@@ -394,7 +394,7 @@ async def test_a_refused_flatten_stays_in_the_console() -> None:
 
 async def test_help_names_every_command_and_why_one_is_not_available() -> None:
     app = console(FakeEngine())
-    async with app.run_test(size=(80, 66)) as pilot:
+    async with app.run_test(size=(80, 100)) as pilot:
         await connected(pilot)
         await pilot.press("question_mark")
         text = await shown(pilot, "KEYS", "Approve the selected signal", "not now: no signal is selected")

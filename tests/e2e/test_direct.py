@@ -88,6 +88,12 @@ def test_an_engine_that_answers_does_it_itself_and_lives(open_house: OpenHouse) 
     assert house.engine_pid() == engine
     assert house.look()["engine"]["mode"] == "HALTED"
     assert not kill_file(house).exists()
+    # A token that nobody knows is no reason to kill an engine that answers.
+    house.environment["QUARTERDECK_TOKEN"] = "forgotten"
+    printed = house.done(*DIRECT)
+    assert "asked without it" in printed
+    assert house.engine_pid() == engine
+    del house.environment["QUARTERDECK_TOKEN"]
     assert "flat, confirmed by the broker at" in house.done(*DIRECT)
 
 

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -41,6 +42,13 @@ def test_a_process_that_had_ended_when_it_was_noted_never_lives(child: "subproce
     child.kill()
     child.wait()
     assert not known(child.pid).lives
+
+
+def test_a_process_without_a_birth_does_not_live(child: "subprocess.Popen[bytes]") -> None:
+    child.kill()
+    child.wait()
+    damaged: Any = None
+    assert not Known(child.pid, damaged).lives
 
 
 def test_the_run_file_says_who_has_the_account_in_hand(tmp_path: Path) -> None:
