@@ -2,6 +2,7 @@
 console that never reads. Linux only: it counts on one monotonic clock for all processes.
 """
 
+import array
 import asyncio
 import fcntl
 import os
@@ -26,7 +27,6 @@ from engine.control.errors import EngineUnreachable
 from engine.control.messages import Reset, Stop
 from tests.benchmarks.breach_board import Board
 from tests.benchmarks.breach_terminal import BOARD_VARIABLE, LOGIN, SERVER
-from tests.benchmarks.machine import processor_seconds
 
 PROFILE = "bench"
 MODULE = "tests.benchmarks.breach_terminal"
@@ -65,17 +65,23 @@ class Console:
     async def ready(self) -> None:
         """Wait until it shows the account, then have it show the positions."""
         await _until(lambda: str(LOGIN).encode() in self._seen, "the console shows the account")
-        os.write(self._master, b"2")
         self._seen = b""
+        os.write(self._master, b"2")
         await _until(lambda: b"NZDUSD" in self._seen, "the console shows the positions")
 
     async def stop_reading(self) -> None:
-        """Read the terminal no more, and wait until it is full and the console stands still."""
+        """Read the terminal no more, and wait until the console gets nothing more into it."""
         self._reading.clear()
-        before = -1.0
-        while (now := processor_seconds(self.process.pid)) != before:
+        before = -1
+        while (now := self._unread()) != before or not now:
             before = now
             await asyncio.sleep(_FULL_SECONDS)
+
+    def _unread(self) -> int:
+        """The bytes that wait in the terminal."""
+        size = array.array("i", [0])
+        fcntl.ioctl(self._master, termios.FIONREAD, size)
+        return size[0]
 
     def freeze(self) -> None:
         """Stop the console's process as Ctrl-Z does."""

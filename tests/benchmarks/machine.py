@@ -31,11 +31,6 @@ class Load:
         return max(0.0, (now.seconds - self.seconds) / (now.at - self.at))
 
 
-def processor_seconds(pid: int) -> float:
-    """What a process has used so far, to a hundredth of a second."""
-    return _used(Path(f"/proc/{pid}/stat").read_text())[1] / _TICKS
-
-
 def _own_ticks() -> int:
     parents: dict[int, int] = {}
     ticks: dict[int, int] = {}
