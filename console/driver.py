@@ -4,7 +4,9 @@ In: frames of the application. Out: the same bytes, in ASCII where the terminal 
 On Windows the stock driver writes, and nothing is metered.
 """
 
+import errno
 import os
+import signal
 import sys
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -43,7 +45,13 @@ class _Metered:
     def write(self, text: str) -> None:
         rest = memoryview(text.encode("utf-8", "replace"))
         while rest:
-            count = os.write(self._descriptor, rest[:_CHUNK])
+            try:
+                count = os.write(self._descriptor, rest[:_CHUNK])
+            except OSError as error:
+                if error.errno == errno.EIO and sys.platform != "win32":
+                    # The terminal is gone, and no hang-up came: without one a console would live on and spin on it.
+                    signal.raise_signal(signal.SIGHUP)
+                raise
             rest = rest[count:]
             self._flow.passed(count)
 

@@ -1,13 +1,16 @@
 """Terminals that can do little, and lines that carry little: what the far end gets, byte by byte."""
 
+import os
+import pty
 import re
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import pytest
 
 from tests.e2e.conftest import OpenHouse
-from tests.e2e.house import QUICK
+from tests.e2e.house import PATIENCE_SECONDS, QUICK, until
 from tests.e2e.line import Line
 
 OpenLine = Callable[..., Line]
@@ -67,3 +70,15 @@ def test_on_9600_bits_a_second_the_screen_that_is_asked_for_comes_next(open_line
         took = line.read_until(lambda got, shown=shown: shown in got)  # type: ignore[misc]
         # One frame that was on its way when the key was pressed, and the one that was asked for.
         assert len(line.received) - before < 2 * FULL_FRAME_BYTES, (key, took)
+
+
+def test_a_console_whose_terminal_is_gone_without_a_hang_up_ends(open_house: OpenHouse) -> None:
+    """A terminal that is not its controlling one sends it no signal."""
+    house = open_house(**QUICK)
+    outer, inner = pty.openpty()
+    console = house.start(stdin=inner, stdout=inner, stderr=inner)
+    os.close(inner)
+    with os.fdopen(outer, "rb", buffering=0) as terminal:
+        until(lambda: b"RUNNING" in terminal.read(65_536), "a console that shows its engine")
+    assert console.wait(PATIENCE_SECONDS) == -signal.SIGHUP
+    assert house.look()["engine"]["mode"] == "RUNNING"
