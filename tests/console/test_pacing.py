@@ -34,8 +34,11 @@ def _frame(flow: Flow, size: int) -> str:
 def test_a_frame_waits_until_the_terminal_has_drawn_the_one_before() -> None:
     flow = Flow(Ticking())
     assert _frame(flow, WINDOW_BYTES + 1) == "\x1b[2;1H\x1b[6n"
-    assert flow.behind
+    assert not flow.behind
     flow.answered(1)
+    assert _frame(flow, WINDOW_BYTES + 1) == "\x1b[2;2H\x1b[6n"
+    assert flow.behind
+    flow.answered(2)
     assert not flow.behind
     assert flow.sums.waiting == 0
 
@@ -77,7 +80,7 @@ def test_a_terminal_that_answers_nothing_is_paced_by_its_pty_until_it_answers() 
     clock = Ticking()
     flow = Flow(clock)
     _frame(flow, 5000)
-    assert flow.behind
+    assert not flow.behind
     clock.now += PROBE_SECONDS
     assert flow.remind() == ""
     assert not flow.behind
