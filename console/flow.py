@@ -116,7 +116,7 @@ class Flow:
             return self._sums()
 
     def _sums(self) -> Sums:
-        # Until it has answered once nothing is held for its answer: the first frames of one that never does come at once.
+        # Until it has answered once nothing waits for its answer: the first frames of one that never does come at once.
         taken = min(self._answered, self._passed) if self._answers else self._passed
         return Sums(self._written, self._passed, taken)
 

@@ -87,9 +87,10 @@ def child_one_cell() -> None:
     """The console's table of 50 positions; the profit of the one in the middle changes."""
     from typing import Any, ClassVar
 
-    from textual.app import App, ComposeResult
+    from textual.app import ComposeResult
     from textual.screen import Screen
 
+    from console.paced_app import PacedApp
     from console.screens.base import Painted
     from console.screens.positions import POSITION_COLUMNS
     from console.state import Phase, View, position_rows
@@ -101,12 +102,15 @@ def child_one_cell() -> None:
         def compose(self) -> ComposeResult:
             yield KeyedTable(POSITION_COLUMNS)
 
-    class TableApp(App[None]):
+    class TableApp(PacedApp):
         CSS_PATH: ClassVar[Any] = sorted(styles_dir().glob("*.tcss"))
         number = 0
 
-        def get_default_screen(self) -> Screen[None]:
+        def get_default_screen(self) -> Screen[Any]:
             return TableScreen()
+
+        def paint(self) -> None:
+            self.change()
 
         def on_mount(self) -> None:
             self.set_interval(0.5, self.change)
