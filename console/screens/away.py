@@ -1,22 +1,20 @@
 """While you were away: what mattered since this operator left, or since this console lost its link."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
-from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import VerticalScroll
-from textual.screen import ModalScreen
 
 from console import format as fmt
 from console.away import Away
 from console.commands import BY_NAME, Context
 from console.describe import event_summary, event_tone
 from console.link import Told
-from console.screens.base import ConsoleScreen, Painted
+from console.screens.base import ConsoleScreen
 from console.screens.dialog import WIDTH
-from console.state import Line, Piece, View, connection, data_age
+from console.screens.page import Page
+from console.state import Line, Piece, View
 from console.text import plain
-from console.widgets.ink import Ink
 
 if TYPE_CHECKING:
     from console.app import Console
@@ -44,7 +42,7 @@ def away_lines(away: Away) -> list[Line]:
     return lines
 
 
-class AwayScreen(Painted, ModalScreen[str]):
+class AwayScreen(Page[str]):
     """Returns "events" to look there, "flatten" to ask for a flatten, "" to close."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -58,25 +56,14 @@ class AwayScreen(Painted, ModalScreen[str]):
         super().__init__()
         self._away = away
 
-    def compose(self) -> ComposeResult:
-        """One scrolling list."""
-        with VerticalScroll(id="dialog"):
-            yield Ink(id="dialog-title")
-            yield Ink(id="dialog-lines")
-            yield Ink(id="dialog-link")
-
-    def on_mount(self) -> None:
-        """Say it at once."""
-        self.ready = True
-        title = away_title(self._away, self.console.view())
+    def title_lines(self, context: Context) -> Sequence[Line]:
+        """Since when, and the keys."""
         keys = "esc closes, 4 opens Events there, F flattens"
-        self.query_one("#dialog-title", Ink).show([(Piece(title, "strong"),), (Piece(keys, "dim"),)])
-        self.query_one("#dialog-lines", Ink).show(away_lines(self._away))
-        self.paint(self.console.context())
+        return [(Piece(away_title(self._away, context.view), "strong"),), (Piece(keys, "dim"),)]
 
-    def paint(self, context: Context) -> None:
-        """Keep the link's state true."""
-        self.query_one("#dialog-link", Ink).show([(connection(context.view), Piece("  "), data_age(context.view))])
+    def body(self, context: Context) -> Sequence[Line]:
+        """What mattered."""
+        return away_lines(self._away)
 
     def action_leave(self, where: str) -> None:
         """Back to the screen below, or on."""

@@ -1,18 +1,15 @@
 """Help: every key, from the command classes."""
 
 import textwrap
+from collections.abc import Sequence
 from typing import ClassVar
 
-from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import VerticalScroll
-from textual.screen import ModalScreen
 
 from console.commands import COMMANDS, Context
-from console.screens.base import Painted
 from console.screens.dialog import WIDTH
-from console.state import Line, Piece, connection, data_age
-from console.widgets.ink import Ink
+from console.screens.page import Page
+from console.state import Line, Piece
 
 _ROOM = WIDTH - 14
 _MOVING = (
@@ -32,29 +29,18 @@ def help_lines(context: Context) -> list[Line]:
     return lines
 
 
-class HelpScreen(Painted, ModalScreen[None]):
+class HelpScreen(Page[None]):
     """Closes on esc, q, enter or ?."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,enter,question_mark", "close", "Close", show=False)]
 
-    def compose(self) -> ComposeResult:
-        """One scrolling list."""
-        with VerticalScroll(id="dialog"):
-            yield Ink(id="dialog-title")
-            yield Ink(id="dialog-lines")
-            yield Ink(id="dialog-link")
+    def title_lines(self, context: Context) -> Sequence[Line]:
+        """What it is."""
+        return [(Piece("KEYS   (esc closes)", "strong"),)]
 
-    def on_mount(self) -> None:
-        """Say it at once."""
-        self.ready = True
-        self.query_one("#dialog-title", Ink).show([(Piece("KEYS   (esc closes)", "strong"),)])
-        self.paint(self.console.context())
-
-    def paint(self, context: Context) -> None:
-        """Keep the reasons true."""
-        view = context.view
-        self.query_one("#dialog-lines", Ink).show(help_lines(context))
-        self.query_one("#dialog-link", Ink).show([(connection(view), Piece("  "), data_age(view))])
+    def body(self, context: Context) -> Sequence[Line]:
+        """Every command, and why one is not available."""
+        return help_lines(context)
 
     def action_close(self) -> None:
         """Back to the screen below."""
