@@ -4,14 +4,20 @@ In: a pid. Out: its birth, or None when no such process lives (a zombie does not
 it was not: whoever fences an engine must know that it is dead.
 """
 
+import asyncio
 import os
 import signal
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+
+from engine.clock import Clock
+
+DEATH_SECONDS = 5.0
+_POLL_SECONDS = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +73,23 @@ def kill(process: Known) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+async def end(processes: Sequence[Known], clock: Clock, say: Callable[[str], None]) -> tuple[list[Known], list[Known]]:
+    """Kill them in order and wait for their death, five seconds at most. Returns who was killed, and who lives on."""
+    killed = []
+    for process in processes:
+        try:
+            if kill(process):
+                killed.append(process)
+        except OSError as error:
+            say(f"pid {process.pid} could not be killed: {error}")
+    until = clock.monotonic() + DEATH_SECONDS
+    left = living(processes)
+    while left and clock.monotonic() < until:
+        await asyncio.sleep(_POLL_SECONDS)
+        left = living(processes)
+    return killed, left
 
 
 def living(processes: Iterable[Known]) -> list[Known]:

@@ -12,10 +12,9 @@ import filelock
 
 from engine.app import LOCK_NAME
 from engine.clock import Clock
-from engine.processes import Known, kill, living, ourselves
+from engine.processes import DEATH_SECONDS, end, ourselves
 from engine.runfile import Run, read_run, run_path
 
-_DEATH_SECONDS = 5.0
 _LOCK_SECONDS = 5.0
 _POLL_SECONDS = 0.02
 _STILL_SECONDS = 5.0
@@ -56,22 +55,11 @@ def _touched(folder: Path) -> int:
 
 async def _dead(run: Run, clock: Clock, tell: Tell) -> bool:
     """Kill what the run file names, the engine first, so that it starts no further gateway. Whether all are dead."""
-    killed: list[Known] = []
-    for process in run.processes():
-        try:
-            if kill(process):
-                killed.append(process)
-        except OSError as error:
-            tell(f"process {process.pid} could not be killed: {error}")
-    until = clock.monotonic() + _DEATH_SECONDS
-    left = living(run.processes())
-    while left and clock.monotonic() < until:
-        await asyncio.sleep(_POLL_SECONDS)
-        left = living(run.processes())
+    killed, left = await end(run.processes(), clock, tell)
     if killed:
         tell(f"killed the {run.role} and its gateways (pid {', '.join(str(each.pid) for each in killed)})")
     if left:
-        tell(f"still alive after {_DEATH_SECONDS:.0f} s: pid {', '.join(str(each.pid) for each in left)}")
+        tell(f"still alive after {DEATH_SECONDS:.0f} s: pid {', '.join(str(each.pid) for each in left)}")
     return not left
 
 

@@ -12,11 +12,10 @@ from pathlib import Path
 
 from engine.clock import Clock
 from engine.detached import LOG_NAME, last_lines, launch
-from engine.processes import Known, kill, living
+from engine.processes import Known, end
 from engine.runfile import read_run
 
 FLATTEN_LOG = "flatten.log"
-_DEATH_SECONDS = 5.0
 _OTHERS_SECONDS = 5.0
 """A service manager, or a console, that finds its engine dead starts another within this time."""
 _POLL_SECONDS = 0.05
@@ -71,8 +70,9 @@ class Hands:
             self._say(f"no engine is started: a direct flatten is at work (pid {run.process.pid})")
             return
         held = run.processes() if run is not None else ()
-        killed = self._kill(held)
-        left = await self._deaths(held)
+        killed, left = await end(held, self._clock, self._say)
+        if killed:
+            self._say(f"killed pid {', '.join(str(each.pid) for each in killed)}")
         if left:
             self._say(f"no engine is started: pid {', '.join(str(each.pid) for each in left)} does not die")
             return
@@ -94,25 +94,6 @@ class Hands:
         except OSError as error:
             self._say(f"it could not be started: {error}")
             return None
-
-    def _kill(self, processes: Sequence[Known]) -> list[Known]:
-        killed = []
-        for process in processes:
-            try:
-                if kill(process):
-                    killed.append(process)
-            except OSError as error:
-                self._say(f"pid {process.pid} could not be killed: {error}")
-        if killed:
-            self._say(f"killed pid {', '.join(str(each.pid) for each in killed)}")
-        return killed
-
-    async def _deaths(self, processes: Sequence[Known]) -> list[Known]:
-        """Wait for the end of all, and return those that live on."""
-        until = self._clock.monotonic() + _DEATH_SECONDS
-        while (left := living(processes)) and self._clock.monotonic() < until:  # noqa: ASYNC110  a process has no event
-            await asyncio.sleep(_POLL_SECONDS)
-        return left
 
     async def _another_than(self, dead: Known) -> bool:
         """Whether somebody else starts an engine in the place of the one that was killed."""

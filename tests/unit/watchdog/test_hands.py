@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from engine import processes
 from engine.clock import SystemClock
 from engine.control.address import control_address
 from engine.control.server import ControlServer
@@ -129,8 +130,8 @@ async def test_none_is_started_beside_one_that_does_not_die(rig: Rig, monkeypatc
     def refused(process: Known) -> bool:
         raise PermissionError("not yours")
 
-    monkeypatch.setattr(hands_module, "kill", refused)
-    monkeypatch.setattr(hands_module, "_DEATH_SECONDS", 0.1)
+    monkeypatch.setattr(processes, "kill", refused)
+    monkeypatch.setattr(processes, "DEATH_SECONDS", 0.1)
     holder = await rig.holder()
     await rig.hands.restart()
     assert rig.processes() == []
