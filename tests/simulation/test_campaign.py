@@ -67,7 +67,8 @@ def test_no_order_is_doubled_and_flat_is_flat(share: int) -> None:
     seeds = SEEDS // SHARES
     assert openings > 2 * seeds
     assert flats >= seeds
-    assert len([kind for kind in FAULTS if hits[kind]]) >= 14, hits
+    # A share is 25 seeds, of which each draws two or three faults.
+    assert len([kind for kind in FAULTS if hits[kind]]) >= 10, hits
     assert len([kind for kind in KILLS if hits[kind]]) >= 5, hits
 
 
@@ -89,12 +90,13 @@ def test_every_kind_of_fault_is_drawn() -> None:
 
 
 SCRIPT = """
-import json, logging, sys, tempfile
+import gc, json, logging, sys, tempfile
 from pathlib import Path
 from tests.simulation.campaign import run_seed
 logging.disable(logging.CRITICAL)
+gc.set_threshold(int(sys.argv[1]))
 traces = []
-for seed in (3, 15, 32):
+for seed in (3, 15, 15, 15, 32):
     with tempfile.TemporaryDirectory() as folder:
         verdict = run_seed(seed, Path(folder))
         traces.append([verdict.trace, verdict.problems])
@@ -102,11 +104,12 @@ print(json.dumps(traces))
 """
 
 
-def test_seed_replays_exactly_whatever_the_order_of_hashes() -> None:
+def test_seed_replays_exactly_whatever_the_order_of_hashes_and_wherever_objects_lie() -> None:
     said = []
-    for number in ("0", "1", "4242"):
+    # Where objects lie in memory depends on how often those that are not needed are collected.
+    for number, threshold in (("0", "700"), ("1", "50"), ("4242", "13")):
         done = subprocess.run(
-            [sys.executable, "-c", SCRIPT],
+            [sys.executable, "-c", SCRIPT, threshold],
             cwd=ROOT,
             env={**os.environ, "PYTHONHASHSEED": number},
             capture_output=True,

@@ -4,6 +4,7 @@ No sockets, no threads, no signals. When nothing is ready and nothing is due, ev
 """
 
 import asyncio
+import itertools
 import random
 from collections.abc import Coroutine
 from datetime import UTC, datetime, timedelta
@@ -31,6 +32,28 @@ class _Selector:
         """Nothing is held."""
 
 
+class _Task(asyncio.Task[Any]):
+    """A task that a set keeps by its number: by its address, the set's order would be another one in each run."""
+
+    def __init__(self, *arguments: Any, number: int, **options: Any) -> None:
+        self._number = number
+        super().__init__(*arguments, **options)
+
+    def __hash__(self) -> int:
+        return self._number
+
+
+class _Future(asyncio.Future[Any]):
+    """The same of a future."""
+
+    def __init__(self, *, loop: "VirtualLoop", number: int) -> None:
+        self._number = number
+        super().__init__(loop=loop)
+
+    def __hash__(self) -> int:
+        return self._number
+
+
 class VirtualLoop(asyncio.BaseEventLoop):
     """Time jumps to the next timer when nothing is ready. With a seed, ready callbacks run in a drawn order."""
 
@@ -40,6 +63,14 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._selector = _Selector(self)
         self._clock_resolution = 1e-9
         self._randomness = random.Random(seed) if seed is not None else None
+        self._numbers = itertools.count()
+        self.set_task_factory(self._numbered)
+
+    def _numbered(self, loop: asyncio.AbstractEventLoop, work: Any, **options: Any) -> Any:
+        return _Task(work, loop=loop, number=next(self._numbers), **options)
+
+    def create_future(self) -> asyncio.Future[Any]:
+        return _Future(loop=self, number=next(self._numbers))
 
     def time(self) -> float:
         return self.now
