@@ -14,9 +14,10 @@ from textual.binding import BindingType
 from textual.screen import Screen
 from textual.worker import Worker, WorkerState
 
-from console.commands import BY_NAME, Command, CommandsProvider, Context, bindings, by_character
+from console.commands import BY_NAME, Command, Context, bindings, by_character
 from console.link import CameBack, Link, LinkChanged, Question, SnapshotArrived, Told
 from console.paced_app import PacedApp
+from console.palette import CommandsProvider
 from console.screens import opener, show_away
 from console.screens.base import Answer, ConsoleScreen, Painted
 from console.state import Phase, Row, View

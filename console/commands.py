@@ -4,12 +4,9 @@ In: the app, when a command is run. A command says beforehand why it is not avai
 pressing it tells the reason. Nothing here moves prices, closes or opens: it asks the engine and shows its answer.
 """
 
-from collections.abc import Callable, Iterable
-from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.binding import Binding, BindingType
-from textual.command import DiscoveryHit, Hit, Hits, Provider
 
 from console.alert_commands import Acknowledge
 from console.close_commands import CloseLosers, ClosePosition, CloseSource, CloseSymbol, CloseWinners, GiveUpClose
@@ -26,7 +23,6 @@ __all__ = [
     "COMMANDS",
     "NOT_CONNECTED",
     "Command",
-    "CommandsProvider",
     "Context",
     "bindings",
     "by_character",
@@ -376,32 +372,3 @@ def hints(context: Context) -> list[Hint]:
         for command in COMMANDS
         if command.here(context)
     ]
-
-
-class CommandsProvider(Provider):
-    """The palette's entries: the same commands, with the reason when one is not available."""
-
-    def _entries(self) -> Iterable[tuple[Command, str, str, Callable[[], None]]]:
-        from console.app import Console
-
-        app = self.app
-        if isinstance(app, Console):
-            context = app.context()
-            for command in COMMANDS:
-                if command.name != "palette":
-                    reason = command.unavailable(context)
-                    # The palette reads its texts as markup, and a reason may name what came from outside.
-                    said = (f"not now: {reason}" if reason else command.help()).replace("[", "(")
-                    yield command, command.label(context), said, partial(app.perform, command, context.row)
-
-    async def discover(self) -> Hits:
-        """Everything, before anything is typed."""
-        for command, title, said, run in self._entries():
-            yield DiscoveryHit(f"{title}  ({command.keys()})", run, text=title, help=said)
-
-    async def search(self, query: str) -> Hits:
-        """The commands whose name matches."""
-        matcher = self.matcher(query)
-        for _, title, said, run in self._entries():
-            if (score := matcher.match(title)) > 0:
-                yield Hit(score, matcher.highlight(title), run, text=title, help=said)

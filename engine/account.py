@@ -13,10 +13,10 @@ from typing import Any
 
 from engine.alerts.delivery import Courier
 from engine.alerts.desk import AlertDesk
-from engine.approvals import Refused, SignalBook
+from engine.approvals import SignalBook
 from engine.attendance import NOBODY, Attendance
 from engine.bookkeeping import Bookkeeper
-from engine.broker.base import Account, Broker, BrokerError, MarginMode, Tick
+from engine.broker.base import Account, Broker, MarginMode, Tick
 from engine.clock import Clock
 from engine.closedown import Closedown
 from engine.config import Settings
@@ -37,27 +37,27 @@ from engine.markettime import MarketClock
 from engine.modes import Modes
 from engine.observer import PositionObserver
 from engine.protection import Protector
-from engine.readings import Validity
 from engine.reconcile import Reconciler
 from engine.recorder import Recorder
 from engine.risk import DRAWDOWN, Risk, Shown
 from engine.scope import NOTHING_LEFT, LeftOpen
 from engine.specs import SpecBook
 from engine.starting import (
+    at_stake,
     baseline_key,
     first_reading,
+    first_server_time,
     guards_of,
+    lifetime,
     open_account,
     remembered,
     stored_state,
 )
 from engine.state import AccountState, EngineMode
 from engine.underway import Underway
+from engine.upkeep import Upkeep
 
 _log = logging.getLogger(__name__)
-HOUSEKEEPING_SECONDS = 0.25
-_SPECS_SECONDS = 10.0
-_RECONCILE_SECONDS = 2.0
 _DEMO = 0
 
 
@@ -174,6 +174,19 @@ class AccountEngine:
         self.attendance = Attendance(
             self.recorder, self.modes, settings.control, spawn=self.spawn, flatten=self._flatten_unattended
         )
+        self.upkeep = Upkeep(
+            clock,
+            self.book,
+            self.specs,
+            self.reconciler,
+            self.closedown,
+            self.killing,
+            self.attendance,
+            deals_seconds=settings.loop.reconcile_seconds,
+            cycle=lambda: self.cycle,
+            symbols=self.symbols,
+            ask_strategy=self._ask_strategy,
+        )
         self.four_eyes = FourEyes(self.recorder, settings.control)
         self.cycle: GuardCycle
         self.market: MarketClock
@@ -185,7 +198,7 @@ class AccountEngine:
         self._watched = watched
         self._strategy = strategy
         self._step = step
-        self._lifetime = {"total_signals_lifetime": 0, "total_trades_lifetime": 0}
+        self._lifetime = (0, 0)
         self._group: asyncio.TaskGroup
 
     # starting and stopping
@@ -198,9 +211,7 @@ class AccountEngine:
                 await self.alerts.start(self._courier, self.spawn)
             await self._restore()
             cycling = group.create_task(self._cycle_forever(), name="guard cycle")
-            housekeeping = group.create_task(self._housekeep(), name="housekeeping")
-            watching = group.create_task(self._watch(), name="blindness")
-            comparing = group.create_task(self._compare(), name="reconciliation")
+            rounds = self.upkeep.begin(group)
             await self.loop.start()
             self.attendance.begin()
             if ready is not None:
@@ -208,10 +219,8 @@ class AccountEngine:
             await self.stop_requested.wait()
             await self.loop.stop()
             self.attendance.stop()
-            housekeeping.cancel()
-            watching.cancel()
-            comparing.cancel()
-            cycling.cancel()
+            for endless in (*rounds, cycling):
+                endless.cancel()
             self.closedown.stop()
             await self.cycle.stop()
             await self.recorder.urgent(self.recorder.draft(EventType.ENGINE_STOPPED))
@@ -229,7 +238,7 @@ class AccountEngine:
         self.modes.reconciling(state)
         await self.book.load()
         await self.closedown.restore()
-        await self._count_lifetime()
+        self._lifetime = await lifetime(self.recorder)
         values = await self.journal.get_values(self.key)
         await self._take_up_guards(state, values)
         await self.attendance.restore(values)
@@ -269,7 +278,7 @@ class AccountEngine:
         try:
             await self.reconciler.adopt_interrupted()
             looked_at = values.get(Reconciler.KEY)
-            self.reconciler.restore(looked_at, await self._first_server_time())
+            self.reconciler.restore(looked_at, await first_server_time(self.broker, self.clock, self._watched))
             if looked_at is None:
                 await self.reconciler.look_at_deals()
         except JournalError as error:
@@ -285,14 +294,8 @@ class AccountEngine:
     async def _take_up_guards(self, state: AccountState, values: Mapping[str, str]) -> None:
         """Build the guards that are in force, with what they remember, and test each before anything is sent."""
         stored = remembered(state, values)
-        halted = state.mode in (EngineMode.FLATTENING, EngineMode.HALTED)
-        try:
-            at_stake = bool(
-                halted or self.book.unresolved() or await self.broker.positions() or await self.broker.orders()
-            )
-        except BrokerError:
-            at_stake = True
-        self.risk = guards_of(self.settings, stored, equity=self.account.equity, live=self.is_live, at_stake=at_stake)
+        stake = bool(self.book.unresolved()) or await at_stake(self.broker, state)
+        self.risk = guards_of(self.settings, stored, equity=self.account.equity, live=self.is_live, at_stake=stake)
         self.market = MarketClock(self.clock, offset=self.risk.offset, to_utc_msc=self._to_utc_msc)
         self.recorder.urgent_soon(EventType.GUARDS_TESTED, guards=[DRAWDOWN, *self.risk.board.guards])
         if stored.get("rules") != self.risk.rules or self.risk.loosened:
@@ -303,18 +306,10 @@ class AccountEngine:
         self.books = Bookkeeper(
             self.broker, self.recorder, self.risk, self.market, changed=self.keeper.changed, spawn=self.spawn
         )
-        await self.books.begin(self.account, await self._first_server_time())
+        await self.books.begin(self.account, await first_server_time(self.broker, self.clock, self._watched))
 
     def _kept(self) -> tuple[str, Shown]:
         return json.dumps(self.risk.to_json()), self.risk.shown
-
-    async def _count_lifetime(self) -> None:
-        rows = await self.journal.query(
-            "SELECT count(*), coalesce(sum(state IN ('EXECUTED', 'PARTIAL')), 0) FROM signals WHERE account = ?",
-            (self.key,),
-        )
-        signals, trades = rows[0]
-        self._lifetime = {"total_signals_lifetime": signals, "total_trades_lifetime": trades}
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
         """Start a task whose failure ends the engine."""
@@ -334,66 +329,6 @@ class AccountEngine:
             if self.modes.mode is EngineMode.HALTED and self.closedown.something_is_open():
                 why = f"positions or orders appeared while halted: {self.modes.state.halt_reason}"
                 self.flatten(why, leave=self.closedown.left_open)
-
-    async def _watch(self) -> None:
-        """Looks for blindness, and at the kill switch, while a read hangs: a cycle may wait for that read."""
-        while True:
-            await asyncio.sleep(HOUSEKEEPING_SECONDS)
-            self.cycle.watch_blindness()
-            self.killing.obey()
-            self.attendance.watch()
-
-    async def _housekeep(self) -> None:
-        while True:
-            try:
-                await self.book.expire_due()
-                await self._ask_strategy()
-            except (Refused, JournalError) as refusal:
-                # Refused: a signal moved on by itself. A failed journal is shown and blocks entries; guards go on.
-                _log.warning("%s", refusal)
-            await asyncio.sleep(HOUSEKEEPING_SECONDS)
-
-    async def _compare(self) -> None:
-        """Hold the journal against the broker: on every reconnect, when an order of ours changes, and all the time."""
-        specs_due = reconcile_due = deals_due = 0.0
-        was_connected = False
-        while True:
-            now = self.clock.monotonic()
-            connected = self.cycle.reading.validity is Validity.VALID
-            reconnected = connected and not was_connected
-            was_connected = connected
-            try:
-                if now >= reconcile_due or reconnected or self._order_of_ours_changed():
-                    reconcile_due = now + _RECONCILE_SECONDS
-                    await self.reconciler.reconcile(connected=connected)
-                    await self.closedown.look_after()
-                if connected and (now >= deals_due or reconnected):
-                    deals_due = now + self.settings.loop.reconcile_seconds
-                    await self.reconciler.look_at_deals()
-            except (Refused, JournalError) as refusal:
-                _log.warning("%s", refusal)
-            missing = [name for name in self.symbols() if self.specs.known(name) is None]
-            if now >= specs_due:
-                specs_due = now + _SPECS_SECONDS
-                missing = list(self.symbols())
-            for error in await self.specs.refresh_all(missing):
-                _log.warning("%s", error)
-            await asyncio.sleep(HOUSEKEEPING_SECONDS)
-
-    def _order_of_ours_changed(self) -> bool:
-        sweep = self.cycle.sweep
-        readable = sweep is not None and self.cycle.reading.validity is Validity.VALID and sweep.orders is not None
-        return readable and sweep is not None and self.reconciler.missing(sweep.orders or ())
-
-    async def _first_server_time(self) -> int:
-        """The broker's clock now, in seconds, by the newest quote of what is watched; this machine's where none is."""
-        quoted = []
-        for symbol in self._watched:
-            try:
-                quoted.append((await self.broker.tick(symbol)).time_msc // 1000)
-            except BrokerError as error:
-                _log.warning("%s", error)
-        return max(quoted, default=int(self.clock.utc().timestamp()))
 
     def server_time(self, tick: Tick) -> int:
         """The broker's clock now, in seconds: the quote's own time and how long it has not changed."""
@@ -431,12 +366,13 @@ class AccountEngine:
         return tuple(names)
 
     def _counts(self) -> dict[str, int]:
+        signals, trades = self._lifetime
         return {
             "signals_processed": self.loop.signals_processed,
             "trades_executed": self.loop.trades_executed,
             "error_count": self.loop.error_count,
-            "total_signals_lifetime": self._lifetime["total_signals_lifetime"] + self.proposals.taken,
-            "total_trades_lifetime": self._lifetime["total_trades_lifetime"] + self.loop.trades_executed,
+            "total_signals_lifetime": signals + self.proposals.taken,
+            "total_trades_lifetime": trades + self.loop.trades_executed,
         }
 
     # what may be opened, and how everything is closed

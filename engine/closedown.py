@@ -13,11 +13,12 @@ from typing import Any
 from engine.approvals import SignalBook
 from engine.broker.base import Account, Broker, MarginMode, Sweep
 from engine.closejobs import CloseJobs
+from engine.closework import WorkState
 from engine.closing import Closer
 from engine.config import Settings
 from engine.cycle import GuardCycle
 from engine.events import Draft, EventType
-from engine.flatten import Flattener, FlattenReport, FlattenState
+from engine.flatten import Flattener, FlattenReport
 from engine.modes import Modes
 from engine.readings import Validity
 from engine.recorder import Recorder, Spawn
@@ -165,7 +166,7 @@ class Closedown:
         if latching is not None:
             await latching
         await self.flattener.run(report, self.last_look())
-        if report.state is FlattenState.CANCELLED:
+        if report.state is WorkState.CANCELLED:
             self.left_open = self.flattener.left()
             await self._modes.halt(*self.flattener.cancellation(report))
         else:

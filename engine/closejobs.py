@@ -1,8 +1,5 @@
 """Scoped closes: jobs that close a part of the account, block entries in it, and leave the engine's mode alone.
 
-    RUNNING <-> DEFERRED -> DONE         everything in the scope is closed, and the broker has confirmed it
-            any of both  -> CANCELLED    by the operator, or because a flatten of the whole account takes over
-
 In: a scope, in every mode. Out: events, and a statement: "closed, confirmed by the broker at TIME", or what is left and
 why. A job survives kill -9: the journal has it, and the next start goes on. How a thing is closed is closing.py's.
 """
@@ -13,12 +10,12 @@ import random
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import StrEnum
 from typing import Any
 
 from engine.approvals import Refused
 from engine.broker.base import Broker, BrokerError, Order, Position, Sweep
-from engine.closing import CONFIRM_SECONDS, LOOK_AGAIN_SECONDS, Closer, unconnected
+from engine.closework import CloseWork, WorkState, act, go_round
+from engine.closing import CONFIRM_SECONDS, Closer, unconnected
 from engine.control import messages as wire
 from engine.events import EventType
 from engine.journal import JournalError
@@ -35,55 +32,13 @@ _SHOWN = 20
 """Finished jobs that are still shown."""
 
 
-class JobState(StrEnum):
-    """How a scoped close stands."""
-
-    RUNNING = "RUNNING"
-    DEFERRED = "DEFERRED"
-    """Nothing of it can be closed now (market closed, trading not allowed): it is tried again."""
-    DONE = "DONE"
-    CANCELLED = "CANCELLED"
-
-
-TRANSITIONS: dict[JobState, frozenset[JobState]] = {
-    JobState.RUNNING: frozenset({JobState.DEFERRED, JobState.DONE, JobState.CANCELLED}),
-    JobState.DEFERRED: frozenset({JobState.RUNNING, JobState.DONE, JobState.CANCELLED}),
-    JobState.DONE: frozenset(),
-    JobState.CANCELLED: frozenset(),
-}
-
-
 @dataclass(slots=True)
-class Job:
-    """One scoped close. Times in UTC, but `empty_since` in monotonic seconds."""
+class Job(CloseWork):
+    """One scoped close."""
 
-    id: str
-    scope: Scope
-    reason: str
-    started_at: datetime
-    state: JobState = JobState.RUNNING
-    finished_at: datetime | None = None
-    positions_closed: int = 0
-    orders_cancelled: int = 0
-    remaining: list[str] = field(default_factory=list)
-    statement: str = ""
+    scope: Scope = field(kw_only=True)
     known: set[int] = field(default_factory=set)
     """Identifiers of the positions that were seen in its scope: their deals are part of the proof."""
-    empty_since: float | None = None
-
-    @property
-    def is_active(self) -> bool:
-        """Whether it still closes."""
-        return bool(TRANSITIONS[self.state])
-
-    def become(self, state: JobState) -> bool:
-        """Take a state; whether it is another one. Raises AssertionError for a change that the table does not have."""
-        if state is self.state:
-            return False
-        if state not in TRANSITIONS[self.state]:
-            raise AssertionError(f"close {self.id}: {self.state} does not become {state}")
-        self.state = state
-        return True
 
 
 class CloseJobs:
@@ -129,8 +84,8 @@ class CloseJobs:
             (self._recorder.account, _SHOWN, self._recorder.account),
         )
         for name, state, scope, reason, started, finished, statement in reversed(rows):
-            job = Job(name, scope_from_json(json.loads(scope)), reason, datetime.fromisoformat(started))
-            job.state = JobState(state)
+            job = Job(name, reason, datetime.fromisoformat(started), scope=scope_from_json(json.loads(scope)))
+            job.state = WorkState(state)
             job.finished_at = datetime.fromisoformat(finished) if finished else None
             job.statement = statement
             job.known = {one.identifier for one in job.scope.held}
@@ -177,7 +132,7 @@ class CloseJobs:
                 raise Refused(f"close {other.id} is under way: {other.scope}")
         if self._flattening():
             raise Refused("the whole account is being flattened: that closes this too")
-        job = Job(new_id(self._randomness), scope, reason, self._clock.utc())
+        job = Job(new_id(self._randomness), reason, self._clock.utc(), scope=scope)
         job.known = {item.identifier for item in look.positions if scope.covers(item, self.sources.of)}
         self._jobs[job.id] = job
         for old in [item for item in self._jobs.values() if not item.is_active][:-_SHOWN]:
@@ -198,13 +153,13 @@ class CloseJobs:
         if not job.is_active:
             raise Refused(f"close {job_id} is {job.state}: {job.statement}")
         left = "; ".join(job.remaining) or "not known yet"
-        self._end(job, JobState.CANCELLED, f"cancelled by {said}; left open: {left}")
+        self._end(job, WorkState.CANCELLED, f"cancelled by {said}; left open: {left}")
         return job
 
     def supersede(self, flatten_id: str) -> None:
         """A flatten of the whole account takes over everything."""
         for job in self.active():
-            self._end(job, JobState.CANCELLED, f"superseded by flatten {flatten_id} of the whole account")
+            self._end(job, WorkState.CANCELLED, f"superseded by flatten {flatten_id} of the whole account")
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = self._spawn(work)
@@ -272,18 +227,18 @@ class CloseJobs:
             lots=lambda position: scope.lots_of(position, settling.executed(job.id)),
             part=scope.part is not None,
         )
-        look = first_look or await self._closer.look()
-        while job.is_active:
-            empty = await self._once(job, purpose, look)
-            now = self._clock.monotonic()
-            job.empty_since = None if not empty else now if job.empty_since is None else job.empty_since
-            if empty and job.empty_since is not None and now - job.empty_since >= CONFIRM_SECONDS:
-                await self._conclude(job, purpose, look)
-            if not job.is_active:
-                return
-            await asyncio.sleep(LOOK_AGAIN_SECONDS)
-            look = await self._closer.look()
-            await self._closer.settle(look)
+        proven = await go_round(
+            job,
+            self._closer,
+            self._clock,
+            purpose,
+            first_look=first_look,
+            hold_seconds=CONFIRM_SECONDS,
+            once=lambda look: self._once(job, purpose, look),
+            proven=lambda look: self._proven(job, look),
+        )
+        if proven is not None:
+            self._end(job, WorkState.DONE, self._closed(job, proven))
 
     async def _once(self, job: Job, purpose: Purpose, look: Sweep | None) -> bool:
         """Act on one look. Whether it shows, beyond doubt, that nothing of the scope is left."""
@@ -303,16 +258,12 @@ class CloseJobs:
         positions = tuple(item for item in look.positions or () if self._is_left(job, item, purpose))
         job.known |= {item.identifier for item in positions}
         if positions or orders:
-            job.remaining, _ = self._closer.remaining(orders, positions)
-            await self._closer.act(orders, positions, purpose)
-            if job.is_active:
-                job.remaining, deferred = self._closer.remaining(orders, positions)
-                if job.become(JobState.DEFERRED if deferred else JobState.RUNNING) and deferred:
-                    self._recorder.urgent_soon(EventType.CLOSING_DEFERRED, id=job.id, remaining=job.remaining)
+            if await act(job, self._closer, purpose, orders, positions):
+                self._recorder.urgent_soon(EventType.CLOSING_DEFERRED, id=job.id, remaining=job.remaining)
             return False
         if not job.is_active:
             return False
-        job.become(JobState.RUNNING)
+        job.become(WorkState.RUNNING)
         doubt = self._doubt(job, look)
         job.remaining = [doubt] if doubt else []
         return not doubt
@@ -338,34 +289,30 @@ class CloseJobs:
                     return f"nothing left now, signal {signal.id} unresolved"
         return ""
 
-    async def _conclude(self, job: Job, purpose: Purpose, look: Sweep | None) -> None:
-        """Say that it is closed, if the deals of every position that was seen explain it."""
+    async def _proven(self, job: Job, look: Sweep | None) -> bool:
+        """Whether the deals of every position that was seen explain it; says in the job what they do not."""
         lots = {item.identifier: item.volume for item in (look.positions or () if look is not None else ())}
         missing = await unexplained(self._broker, {name: lots.get(name, 0.0) for name in job.known})
-        if missing or not job.is_active:
-            job.remaining = missing or job.remaining
-            return
-        # Reading the deals took its time: the last word is a look, and what came meanwhile is in it.
-        look = await self._closer.look()
-        if not await self._once(job, purpose, look) or look is None:
-            job.empty_since = None
-            return
-        lots = {item.identifier: item.volume for item in look.positions or ()}
-        statement = f"closed, confirmed by the broker at {self._clock.utc():%H:%M:%S} UTC"
-        if job.scope.part is not None:
-            executed = self._closer.settling.executed(job.id)
-            left = lots.get(job.scope.held[0].identifier, 0.0)
-            statement += f": {executed:g} lots by this close, {left:g} left"
-        self._end(job, JobState.DONE, statement)
+        job.remaining = missing or job.remaining
+        return not missing and job.is_active
 
-    def _end(self, job: Job, state: JobState, statement: str) -> None:
+    def _closed(self, job: Job, look: Sweep) -> str:
+        """The statement of a close that is proven."""
+        statement = f"closed, confirmed by the broker at {self._clock.utc():%H:%M:%S} UTC"
+        if job.scope.part is None:
+            return statement
+        lots = {item.identifier: item.volume for item in look.positions or ()}
+        executed = self._closer.settling.executed(job.id)
+        return f"{statement}: {executed:g} lots by this close, {lots.get(job.scope.held[0].identifier, 0.0):g} left"
+
+    def _end(self, job: Job, state: WorkState, statement: str) -> None:
         job.become(state)
         job.finished_at = self._clock.utc()
         job.statement = statement
-        if state is JobState.DONE:
+        if state is WorkState.DONE:
             job.remaining = []
         self._closer.end(job.id)
-        done = state is JobState.DONE
+        done = state is WorkState.DONE
         self._recorder.urgent_soon(
             EventType.CLOSING_FINISHED if done else EventType.CLOSING_CANCELLED,
             id=job.id,

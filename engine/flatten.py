@@ -9,15 +9,13 @@ closed, with what is left. None from the broker is never read as empty, and noth
 is. How a thing is closed is closing.py's.
 """
 
-import asyncio
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from datetime import datetime
-from enum import StrEnum
+from dataclasses import dataclass
 
 from engine.broker.base import Broker, BrokerError, Sweep
 from engine.clock import iso
-from engine.closing import CONFIRM_SECONDS, LOOK_AGAIN_SECONDS, Closer, unconnected
+from engine.closework import CloseWork, WorkState, act, go_round
+from engine.closing import CONFIRM_SECONDS, Closer, unconnected
 from engine.events import Draft, EventType
 from engine.recorder import Recorder
 from engine.scope import NOTHING_LEFT, LeftOpen
@@ -25,51 +23,14 @@ from engine.settling import unexplained
 from engine.tickets import Purpose
 
 
-class FlattenState(StrEnum):
-    """How a flatten stands."""
-
-    RUNNING = "RUNNING"
-    DEFERRED = "DEFERRED"
-    """Nothing can be closed now (market closed, trading not allowed): it is tried again."""
-    FLAT = "FLAT"
-    CANCELLED = "CANCELLED"
-    """By the operator, while it was deferred: what was left stays open."""
-
-
-TRANSITIONS: dict[FlattenState, frozenset[FlattenState]] = {
-    FlattenState.RUNNING: frozenset({FlattenState.DEFERRED, FlattenState.FLAT, FlattenState.CANCELLED}),
-    FlattenState.DEFERRED: frozenset({FlattenState.RUNNING, FlattenState.FLAT, FlattenState.CANCELLED}),
-    FlattenState.FLAT: frozenset(),
-    FlattenState.CANCELLED: frozenset(),
-}
-"""A cancel is taken while DEFERRED; the market may have opened before it is carried out."""
-
-
 @dataclass(slots=True)
-class FlattenReport:
-    """The running or last flatten, for the snapshot and the journal. Times in UTC."""
+class FlattenReport(CloseWork):
+    """The running or last flatten, for the snapshot and the journal."""
 
-    id: str
-    reason: str
-    started_at: datetime
-    state: FlattenState = FlattenState.RUNNING
-    finished_at: datetime | None = None
-    positions_closed: int = 0
-    orders_cancelled: int = 0
-    remaining: list[str] = field(default_factory=list)
-    statement: str = ""
     leave: LeftOpen = NOTHING_LEFT
     """What an operator left open before: it is not closed."""
     cancelled_by: str = ""
-
-    def become(self, state: FlattenState) -> bool:
-        """Take a state; whether it is another one. Raises AssertionError for a change that the table does not have."""
-        if state is self.state:
-            return False
-        if state not in TRANSITIONS[self.state]:
-            raise AssertionError(f"flatten {self.id}: {self.state} does not become {state}")
-        self.state = state
-        return True
+    """Who has cancelled it, and why: it ends with what is left."""
 
 
 class Flattener:
@@ -122,29 +83,25 @@ class Flattener:
         """
         self._recorder.urgent_soon(EventType.FLATTEN_STARTED, id=report.id, reason=report.reason)
         purpose = Purpose(report.id, EventType.FLATTEN_PROGRESS, lambda: not report.cancelled_by)
-        look = first_look or await self._closer.look()
-        empty_since: float | None = None
-        while not report.cancelled_by:
-            empty = await self._once(look, report, purpose)
-            now = self._clock.monotonic()
-            empty_since = None if not empty else now if empty_since is None else empty_since
-            held = empty_since is not None and now - empty_since >= self._hold_seconds
-            if held and await self._proven(look, report):
-                # Reading the deals took its time: the last word is a look, and what came meanwhile is in it.
-                look = await self._closer.look()
-                if await self._once(look, report, purpose):
-                    await self._finish(report)
-                    return report
-                empty_since = None
-            await asyncio.sleep(LOOK_AGAIN_SECONDS)
-            look = await self._closer.look()
-            await self._closer.settle(look)
-        self._cancelled(report)
+        proven = await go_round(
+            report,
+            self._closer,
+            self._clock,
+            purpose,
+            first_look=first_look,
+            hold_seconds=self._hold_seconds,
+            once=lambda look: self._once(look, report, purpose),
+            proven=lambda look: self._proven(look, report),
+        )
+        if proven is not None:
+            await self._finish(report)
+        else:
+            self._cancelled(report)
         return report
 
     def cancel(self, said: str) -> None:
         """Have a deferred flatten end with what is left; `said` is who wants it and why."""
-        if self.report is None or self.report.state is not FlattenState.DEFERRED:
+        if self.report is None or self.report.state is not WorkState.DEFERRED:
             raise ValueError("no flatten is DEFERRED")
         self.report.cancelled_by = said
 
@@ -174,14 +131,10 @@ class Flattener:
             # What can be read is closed, also when the other list cannot be read.
             self._identifiers |= {item.identifier for item in positions}
             self._orders |= {item.ticket for item in orders}
-            report.remaining, _ = self._closer.remaining(orders, positions)
-            await self._closer.act(orders, positions, purpose)
-            report.remaining, deferred = self._closer.remaining(orders, positions)
-            state = FlattenState.DEFERRED if deferred else FlattenState.RUNNING
-            if report.become(state) and deferred:
+            if await act(report, self._closer, purpose, orders, positions):
                 self._recorder.urgent_soon(EventType.FLATTEN_DEFERRED, id=report.id, remaining=report.remaining)
             return False
-        report.become(FlattenState.RUNNING)
+        report.become(WorkState.RUNNING)
         if look.positions is None or look.orders is None:
             unread = "positions" if look.positions is None else "orders"
             report.remaining = [f"the {unread} cannot be read: what is open cannot be known"]
@@ -245,7 +198,7 @@ class Flattener:
 
     async def _finish(self, report: FlattenReport) -> None:
         report.finished_at = self._clock.utc()
-        report.become(FlattenState.FLAT)
+        report.become(WorkState.DONE)
         absent = self._presumed_absent()
         doubt = f"; presumed absent, for the operator to settle: {', '.join(absent)}" if absent else ""
         left = self._left_before(report)
@@ -272,7 +225,7 @@ class Flattener:
 
     def _cancelled(self, report: FlattenReport) -> None:
         report.finished_at = self._clock.utc()
-        report.become(FlattenState.CANCELLED)
+        report.become(WorkState.CANCELLED)
         look = self._last
         if look is not None:
             report.remaining, _ = self._closer.remaining(look.orders or (), look.positions or ())

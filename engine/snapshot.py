@@ -9,6 +9,7 @@ from engine.alert_commands import alert_views
 from engine.broker.base import MarginMode, Order, Position, Side, SymbolSpec
 from engine.broker.mt5 import OrderType
 from engine.closejobs import Job
+from engine.closework import WorkState
 from engine.control import messages as wire
 from engine.entry import money_at_risk, send_problem
 from engine.guards.drawdown import floor_of
@@ -273,7 +274,7 @@ def _flatten(engine: AccountEngine) -> wire.FlattenView | None:
     running = engine.modes.mode is EngineMode.FLATTENING
     return wire.FlattenView(
         id=report.id,
-        state=report.state.value,
+        state="FLAT" if report.state is WorkState.DONE else report.state.value,
         reason=plain(report.reason),
         started_at=report.started_at,
         finished_at=report.finished_at,

@@ -6,7 +6,8 @@ made up for it. What cannot be believed, built or tested refuses the start, in w
 
 import asyncio
 import json
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from engine.broker.base import Account, Broker, BrokerError, Sweep
@@ -21,6 +22,7 @@ from engine.recorder import Recorder
 from engine.risk import DRAWDOWN, Risk, rules_of
 from engine.state import AccountState, EngineMode
 
+_log = logging.getLogger(__name__)
 _FIRST_READING_SECONDS = 30.0
 
 
@@ -44,6 +46,37 @@ async def first_reading(broker: Broker, clock: Clock, account: Account, interval
             name = f"{account.login}@{account.server}"
             raise UnsupportedAccount(f"account {name} is new here and cannot be believed: {reading.reason}")
         await asyncio.sleep(interval_seconds)
+
+
+async def first_server_time(broker: Broker, clock: Clock, symbols: Iterable[str]) -> int:
+    """The broker's clock now, in seconds, by the newest quote of these symbols; this machine's where none is quoted."""
+    quoted = []
+    for symbol in symbols:
+        try:
+            quoted.append((await broker.tick(symbol)).time_msc // 1000)
+        except BrokerError as error:
+            _log.warning("%s", error)
+    return max(quoted, default=int(clock.utc().timestamp()))
+
+
+async def at_stake(broker: Broker, state: AccountState) -> bool:
+    """Whether something may be open, or the account is not to be touched: rules may not be loosened then."""
+    if state.mode in (EngineMode.FLATTENING, EngineMode.HALTED):
+        return True
+    try:
+        return bool(await broker.positions() or await broker.orders())
+    except BrokerError:
+        return True
+
+
+async def lifetime(recorder: Recorder) -> tuple[int, int]:
+    """How many signals the account has had, and how many of them became trades."""
+    rows = await recorder.journal.query(
+        "SELECT count(*), coalesce(sum(state IN ('EXECUTED', 'PARTIAL')), 0) FROM signals WHERE account = ?",
+        (recorder.account,),
+    )
+    signals, trades = rows[0]
+    return signals, trades
 
 
 async def stored_state(recorder: Recorder) -> AccountState | None:

@@ -87,13 +87,15 @@ class ChildCourier:
             child.kill()
 
 
-def deliver_once(settings: AlertSettings, severity: str, text: str, title: str = "") -> list[Result]:
-    """Deliver one text to all targets and to the escalation; for a process that has no engine. Blocks.
+def deliver_once(
+    settings: AlertSettings, severity: str, text: str, title: str = "", targets: Sequence[str] | None = None
+) -> list[Result]:
+    """Deliver one text to `targets`, or to all and to the escalation; for a process that has no engine. Blocks.
 
     Takes at most `deliver_seconds` and a moment. `severity` is "warning" or "critical". An empty list: no targets.
     """
     head = plain(title, 100) or f"Quarterdeck {severity.upper()}"
-    named = (*settings.targets, *settings.escalation)
+    named = (*settings.targets, *settings.escalation) if targets is None else targets
     results: list[Result] = []
     if named:
         messages = [Message(name, severity, head, plain(text, 1000)) for name in named]

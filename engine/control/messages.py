@@ -5,15 +5,30 @@ refused on both sides. Money is in the account's currency, prices in the symbol'
 ages in seconds, percent from 0 to 100.
 """
 
-from datetime import datetime
-from enum import StrEnum
-from typing import Annotated, Any, Literal
-
-from pydantic import Field, StringConstraints
-
 from engine.control.alerts import Acknowledge as Acknowledge
 from engine.control.alerts import AlertView as AlertView
 from engine.control.alerts import TestAlert as TestAlert
+from engine.control.commands import Action as Action
+from engine.control.commands import AddSignal as AddSignal
+from engine.control.commands import AllScope as AllScope
+from engine.control.commands import Approve as Approve
+from engine.control.commands import Cancel as Cancel
+from engine.control.commands import CancelClose as CancelClose
+from engine.control.commands import Close as Close
+from engine.control.commands import CloseScope as CloseScope
+from engine.control.commands import Command as Command
+from engine.control.commands import CommandResult as CommandResult
+from engine.control.commands import Flatten as Flatten
+from engine.control.commands import LosersScope as LosersScope
+from engine.control.commands import Pause as Pause
+from engine.control.commands import PositionScope as PositionScope
+from engine.control.commands import Reject as Reject
+from engine.control.commands import Resume as Resume
+from engine.control.commands import SourceScope as SourceScope
+from engine.control.commands import Stop as Stop
+from engine.control.commands import Symbol as Symbol
+from engine.control.commands import SymbolScope as SymbolScope
+from engine.control.commands import WinnersScope as WinnersScope
 from engine.control.risk import FundsView as FundsView
 from engine.control.risk import GuardView as GuardView
 from engine.control.risk import LockView as LockView
@@ -23,512 +38,33 @@ from engine.control.risk import SetBases as SetBases
 from engine.control.risk import SettleFunds as SettleFunds
 from engine.control.risk import TripView as TripView
 from engine.control.risk import Unlock as Unlock
+from engine.control.views import API_VERSION as API_VERSION
+from engine.control.views import AccountView as AccountView
+from engine.control.views import AttachedView as AttachedView
+from engine.control.views import ClosingView as ClosingView
+from engine.control.views import DrawdownView as DrawdownView
+from engine.control.views import EngineView as EngineView
+from engine.control.views import Environment as Environment
+from engine.control.views import EquityCurve as EquityCurve
+from engine.control.views import EquityPoint as EquityPoint
+from engine.control.views import EventMatches as EventMatches
+from engine.control.views import EventsPage as EventsPage
+from engine.control.views import EventView as EventView
+from engine.control.views import FlattenView as FlattenView
+from engine.control.views import GatewayView as GatewayView
+from engine.control.views import HeartbeatView as HeartbeatView
+from engine.control.views import MarketView as MarketView
+from engine.control.views import OrderView as OrderView
+from engine.control.views import Owner as Owner
+from engine.control.views import PositionView as PositionView
+from engine.control.views import ReadingView as ReadingView
+from engine.control.views import SignalView as SignalView
+from engine.control.views import Snapshot as Snapshot
+from engine.control.views import Validity as Validity
+from engine.control.wire import OrderType as OrderType
 from engine.control.wire import Reason as Reason
 from engine.control.wire import Role as Role
 from engine.control.wire import Wire as Wire
-
-API_VERSION = 1
-
-Symbol = Annotated[str, StringConstraints(min_length=1, max_length=29, pattern=r"^[^\s\x00-\x1f\x7f]+$")]
-OrderType = Literal["market", "limit", "stop"]
-Owner = Literal["ours", "adopted", "foreign"]
-"""Whose a position or order is: this engine's, somebody else's, or somebody else's that the profile adopts."""
-
-
-class Environment(StrEnum):
-    """What kind of money is at stake. Anything that is not certainly paper or demo is LIVE."""
-
-    PAPER = "paper"
-    DEMO = "demo"
-    LIVE = "live"
-
-
-class Validity(StrEnum):
-    """Whether an account reading may be believed. NONE: there has not been one yet."""
-
-    VALID = "VALID"
-    STALE = "STALE"
-    INVALID = "INVALID"
-    NONE = "NONE"
-
-
-class EngineView(Wire):
-    """The engine process and its mode (STARTING, RECONCILING, PAUSED, RUNNING, FLATTENING, HALTED)."""
-
-    pid: int
-    started_at: datetime
-    profile: str
-    loop_id: str
-    mode: str
-    epoch: int
-    environment: Environment
-    heartbeat_age_seconds: float | None = None
-    """Since the last heartbeat of a completed guard cycle; None before the first."""
-    loop_lag_ms: float = 0.0
-    halt_reason: str | None = None
-    """Why the account is halted; None when it is not."""
-    notices: list[str] = []
-    """What the operator must know now, in words: BLIND, cannot trade, disk error, unknown outcomes. Worst first."""
-
-
-class AccountView(Wire):
-    """The account as the broker states it."""
-
-    login: int
-    server: str
-    name: str
-    currency: str
-    currency_digits: int
-    leverage: int
-    margin_mode: Literal["netting", "exchange", "hedging"]
-    balance: float
-    credit: float
-    profit: float
-    equity: float
-    margin: float
-    margin_free: float
-    margin_level: float
-    """Percent; 0 when no margin is in use."""
-
-
-class ReadingView(Wire):
-    """The last account reading, whether it may be believed, and its age."""
-
-    validity: Validity
-    age_seconds: float | None = None
-    reason: str = ""
-    blind: bool = False
-
-
-class DrawdownView(Wire):
-    """The drawdown guard: measured from the highest equity, trips at >= the limit."""
-
-    peak: float
-    percent: float
-    limit_percent: float
-    floor: float
-    """The equity at which the guard trips."""
-    headroom: float
-    """Money left before it trips."""
-    verdict: Literal["CLEAR", "WARN", "BLOCK", "FLATTEN"]
-    evaluated_age_seconds: float | None = None
-
-
-class GatewayView(Wire):
-    """The two gateway processes. `connected`: a gateway answers and the terminal is connected to its broker."""
-
-    connected: bool
-    restarts: int
-    orders: str
-    reads: str
-
-
-class MarketView(Wire):
-    """The last quote of one symbol.
-
-    `time` is the quote's own, by the broker's clock read as UTC; `age_seconds` is since it last changed.
-    """
-
-    symbol: str
-    digits: int
-    bid: float
-    ask: float
-    time: datetime
-    age_seconds: float
-    finished: bool = False
-    """The replayed file has ended: the last quote stays."""
-
-
-class PositionView(Wire):
-    """One open position. `type` 0 is buy, 1 is sell, as in MT5."""
-
-    ticket: int
-    identifier: int
-    symbol: str
-    digits: int
-    type: int
-    volume: float
-    price_open: float
-    price_current: float
-    sl: float
-    tp: float
-    profit: float
-    swap: float
-    magic: int
-    comment: str
-    opened_at: datetime
-    owner: Owner = "ours"
-    note: str = ""
-    """What is being done about it, e.g. "closing, try 2: 10018 market closed"."""
-    source: str = ""
-    """Of the signal that it comes from; "" when it is not ours."""
-
-    @property
-    def foreign(self) -> bool:
-        """Whether it is somebody else's and watched only."""
-        return self.owner == "foreign"
-
-
-class OrderView(Wire):
-    """One order that stands at the broker. `type` in words, as "buy limit"; `volume` is what is not filled yet."""
-
-    ticket: int
-    symbol: str
-    digits: int
-    type: str
-    volume: float
-    price: float
-    sl: float
-    tp: float
-    comment: str
-    placed_at: datetime
-    owner: Owner = "ours"
-    signal: str = ""
-    """The signal it was sent for, "" when it is not ours."""
-
-
-class SignalView(Wire):
-    """One signal, as it stands. Drift is in points, positive when the price has moved against the entry."""
-
-    id: str
-    version: int
-    state: str
-    symbol: str
-    digits: int
-    side: Literal["buy", "sell"]
-    order_type: OrderType
-    volume: float
-    entry: float
-    sl: float
-    tp: float
-    source: str
-    note: str
-    created_at: datetime
-    expires_at: datetime
-    seconds_left: float
-    reward_to_risk: float | None
-    money_at_risk: float | None
-    """What the stop would cost at this volume from the entry, in account currency; None when it cannot be known."""
-    drift_points: float | None
-    risk_percent: float | None = None
-    """What the stop may cost, in percent of the equity, when the volume was reckoned from it."""
-    order: int = 0
-    """The ticket of its order that stands at the broker; 0 when none does."""
-    problem: str = ""
-    """Why it would not be sent at the price now; "" when it would."""
-    reason: str = ""
-
-
-class FlattenView(Wire):
-    """The running or the last flatten. `statement` ends it: flat and confirmed, or what is left and why."""
-
-    id: str
-    state: Literal["RUNNING", "DEFERRED", "FLAT", "CANCELLED"]
-    reason: str
-    started_at: datetime
-    finished_at: datetime | None = None
-    positions_closed: int = 0
-    orders_cancelled: int = 0
-    remaining: list[str] = []
-    statement: str = ""
-
-
-class ClosingView(Wire):
-    """A scoped close: running, or one of the last. `statement` ends it: closed and confirmed, or what is left and why.
-
-    `scope` is what it covers, in words.
-    """
-
-    id: str
-    state: Literal["RUNNING", "DEFERRED", "DONE", "CANCELLED"]
-    scope: str
-    reason: str
-    started_at: datetime
-    finished_at: datetime | None = None
-    positions_closed: int = 0
-    orders_cancelled: int = 0
-    remaining: list[str] = []
-    statement: str = ""
-
-
-class HeartbeatView(Wire):
-    """HeartbeatMetrics, every 10 seconds, by a completed guard cycle."""
-
-    timestamp: datetime
-    loop_id: str
-    signals_processed: int
-    trades_executed: int
-    error_count: int
-    loop_duration_ms: float
-    positions_open: int
-    account_equity: float
-    total_signals_lifetime: int
-    total_trades_lifetime: int
-    guard_evaluated_at: datetime | None
-    reading_validity: Validity
-    loop_lag_ms: float
-
-
-class AttachedView(Wire):
-    """Who is attached by a stream. `id` is what its console calls itself; "" when it gave none.
-
-    `away_seq` and `away_since`: the newest event, and the time, when this name had last left before it came back; None
-    when it never left, or had another stream open all the time.
-    """
-
-    id: str
-    name: str
-    role: Role
-    origin: str
-    via: str = ""
-    since: datetime
-    away_seq: int | None = None
-    away_since: datetime | None = None
-
-
-class Snapshot(Wire):
-    """All that a console shows, at one moment."""
-
-    api: int = API_VERSION
-    time: datetime
-    seq: int
-    """The newest event's sequence number at this moment; 0 when there is none."""
-    engine: EngineView
-    account: AccountView | None = None
-    reading: ReadingView
-    drawdown: DrawdownView | None = None
-    risk: RiskView = RiskView()
-    gateway: GatewayView
-    markets: list[MarketView] = []
-    positions: list[PositionView] = []
-    orders: list[OrderView] = []
-    """The orders that stand at the broker, whoever placed them."""
-    signals: list[SignalView] = []
-    """PENDING ones first, oldest first; then those under way (APPROVED, EXECUTING, WORKING, PARTIAL, UNKNOWN)."""
-    flatten: FlattenView | None = None
-    closings: list[ClosingView] = []
-    """Scoped closes, oldest first."""
-    heartbeat: HeartbeatView | None = None
-    alerts: list[AlertView] = []
-    """What is open and not acknowledged, critical ones first."""
-    attached: list[AttachedView] = []
-    """In the order in which they came."""
-
-
-class EventView(Wire):
-    """One journalled event."""
-
-    seq: int
-    event_type: str
-    timestamp: datetime
-    loop_id: str
-    account: str
-    metadata: dict[str, Any]
-
-
-class EventsPage(Wire):
-    """Events with `after < seq`, oldest first, at most `limit`; `last_seq` is the newest in the journal."""
-
-    events: list[EventView]
-    last_seq: int
-
-
-class EventMatches(Wire):
-    """The sequence numbers of the events that hold a text, ascending; the newest ones when there are too many."""
-
-    seqs: list[int]
-    last_seq: int
-
-
-class EquityPoint(Wire):
-    """Equity over one stretch of time: `start` and `seconds` long, its low, high and last."""
-
-    start: datetime
-    seconds: int
-    low: float
-    high: float
-    last: float
-
-
-class EquityCurve(Wire):
-    """The account's equity thinned to points in time order. A stretch without readings has no point: draw a gap."""
-
-    account: str
-    points: list[EquityPoint]
-    resolution_seconds: int
-    peak: float
-    floor: float
-
-
-class Approve(Wire):
-    """Approve the signal at the version the operator saw."""
-
-    kind: Literal["approve"] = "approve"
-    signal: str
-    version: int
-
-
-class Reject(Wire):
-    """Reject a pending signal at the version the operator saw, or settle an unknown outcome that is presumed absent."""
-
-    kind: Literal["reject"] = "reject"
-    signal: str
-    version: int
-
-
-class Pause(Wire):
-    """Block entries. Closing goes on working."""
-
-    kind: Literal["pause"] = "pause"
-
-
-class Resume(Wire):
-    """Let entries through again. Refused unless PAUSED."""
-
-    kind: Literal["resume"] = "resume"
-
-
-class Flatten(Wire):
-    """Cancel and close everything on the account, then halt. Answered at once; the snapshot tells how it goes."""
-
-    kind: Literal["flatten"] = "flatten"
-
-
-class AllScope(Wire):
-    """Everything on the account, without halting it, and what appears meanwhile."""
-
-    kind: Literal["all"] = "all"
-
-
-class SymbolScope(Wire):
-    """Everything of a symbol, pending orders too, and what of it appears meanwhile."""
-
-    kind: Literal["symbol"] = "symbol"
-    symbol: Symbol
-
-
-class SourceScope(Wire):
-    """Everything that a source of signals has opened, pending orders too, and what of it appears meanwhile."""
-
-    kind: Literal["source"] = "source"
-    source: Annotated[str, StringConstraints(min_length=1, max_length=64)]
-
-
-class LosersScope(Wire):
-    """The positions that are at a loss, with their swap, when the close begins."""
-
-    kind: Literal["losers"] = "losers"
-
-
-class WinnersScope(Wire):
-    """The positions that are at a profit, with their swap, when the close begins."""
-
-    kind: Literal["winners"] = "winners"
-
-
-class PositionScope(Wire):
-    """One position by its identifier, at the volume the operator saw; `volume` lots of it, or all."""
-
-    kind: Literal["position"] = "position"
-    position: int
-    seen_volume: Annotated[float, Field(gt=0)]
-    volume: Annotated[float, Field(gt=0)] | None = None
-
-
-CloseScope = Annotated[
-    AllScope | SymbolScope | SourceScope | LosersScope | WinnersScope | PositionScope, Field(discriminator="kind")
-]
-
-
-class Close(Wire):
-    """Close a part of the account; the mode stays. Answered at once; the snapshot's `closings` tell how it goes."""
-
-    kind: Literal["close"] = "close"
-    scope: CloseScope
-
-
-class CancelClose(Wire):
-    """Stop a scoped close, or a flatten that is DEFERRED, by its id: what is left stays open. Needs a reason."""
-
-    kind: Literal["cancel_close"] = "cancel_close"
-    id: Annotated[str, StringConstraints(min_length=1, max_length=64)]
-
-
-class Stop(Wire):
-    """Stop the engine. Positions stay as they are, with their stops at the broker."""
-
-    kind: Literal["stop"] = "stop"
-
-
-class Cancel(Wire):
-    """Take a signal's limit or stop order out at the broker, at the version the operator saw. Works in every mode."""
-
-    kind: Literal["cancel"] = "cancel"
-    signal: str
-    version: int
-
-
-class AddSignal(Wire):
-    """Propose a trade: its volume in lots, or the risk that its stop may cost in percent of the equity.
-
-    `entry` is the price of a limit or stop order; at market it is the reference for drift (default: the price now).
-    """
-
-    kind: Literal["signal_add"] = "signal_add"
-    symbol: Symbol
-    side: Literal["buy", "sell"]
-    volume: Annotated[float, Field(gt=0)] | None = None
-    risk_percent: Annotated[float, Field(gt=0, le=100)] | None = None
-    type: OrderType = "market"
-    sl: Annotated[float, Field(gt=0)] | None = None
-    tp: Annotated[float, Field(gt=0)] | None = None
-    entry: Annotated[float, Field(gt=0)] | None = None
-    expires_seconds: Annotated[float, Field(ge=1, le=604_800)] = 300.0
-    order_seconds: Annotated[float, Field(ge=1, le=2_592_000)] | None = None
-    """How long a limit or stop order stands once it is placed; default: as the profile says."""
-    source: Annotated[str, StringConstraints(min_length=1, max_length=64)] = "operator"
-    note: Reason = ""
-
-
-Action = Annotated[
-    Approve
-    | Reject
-    | Pause
-    | Resume
-    | Flatten
-    | Close
-    | CancelClose
-    | Reset
-    | Unlock
-    | SetBases
-    | SettleFunds
-    | Stop
-    | AddSignal
-    | Cancel
-    | Acknowledge
-    | TestAlert,
-    Field(discriminator="kind"),
-]
-
-
-class Command(Wire):
-    """One request to act, done once by its id.
-
-    The same id with the same body is answered as before; with another body it is refused.
-    """
-
-    id: Annotated[str, StringConstraints(min_length=8, max_length=64, pattern=r"^[A-Za-z0-9_-]+$")]
-    action: Action
-    reason: Reason = ""
-
-
-class CommandResult(Wire):
-    """What became of a command. `message` is for the operator, `data` for programs ({"signal": "K3V9X2QD"})."""
-
-    id: str
-    accepted: bool
-    message: str
-    data: dict[str, Any] = {}
 
 
 class Problem(Wire):

@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, StringConstraints
 
 Reason = Annotated[str, StringConstraints(strip_whitespace=True, max_length=500)]
 
+OrderType = Literal["market", "limit", "stop"]
 
 Role = Literal["viewer", "operator"]
 """What a client may do: look, or look and act."""

@@ -18,12 +18,13 @@ from engine.broker.connection import GatewayChange
 from engine.broker.gateway import Gateways
 from engine.broker.mt5 import Mt5Broker
 from engine.clock import Clock
+from engine.closework import WorkState
 from engine.closing import Closer
 from engine.config import Settings
 from engine.direct.record import DirectRecorder
 from engine.direct.remains import Doubts, Remains, read_remains
 from engine.events import EventType
-from engine.flatten import Flattener, FlattenReport, FlattenState
+from engine.flatten import Flattener, FlattenReport
 from engine.journal.fallback import Fallback
 from engine.paper.launch import PaperMarket, open_paper_market
 from engine.runfile import RunFile
@@ -217,7 +218,7 @@ async def _show(report: FlattenReport, tell: Tell) -> None:
     while True:
         left = "; ".join(report.remaining) or "nothing seen open, confirming"
         now = f"{report.positions_closed} closed, {report.orders_cancelled} cancelled; {left}"
-        if report.state is FlattenState.DEFERRED:
+        if report.state is WorkState.DEFERRED:
             now = f"DEFERRED, tried again: {now}"
         if now != said:
             said = now

@@ -207,7 +207,8 @@ class Judge:
             return None
         about = f" ({seen.unknown})" if seen.unknown else f" (pid {seen.run.process.pid})" if seen.run else ""
         self._phase = f"no further guard cycle {checks}{about}"
-        if self._settings.then == "flatten":
+        # An engine that had begun to obey a kill file and hangs does not obey it any more.
+        if self._settings.then == "flatten" or (seen.killed and seen.mode == EngineMode.FLATTENING):
             self._alarms.tell("cycles", "critical", f"{self._phase}: everything is closed directly")
             return Do.FLATTEN, self._phase
         if self._settings.then == "restart":

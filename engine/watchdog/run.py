@@ -7,8 +7,7 @@ waits for (an alert on its way) keeps it from its next check.
 import asyncio
 import signal
 import sys
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import filelock
@@ -23,6 +22,7 @@ from engine.watchdog.hands import Hands
 from engine.watchdog.judge import Alert, Decision, Do, Judge
 from engine.watchdog.look import Look
 from engine.watchdog.settings import Then, WatchdogSettings
+from engine.watchdog.telling import Deliver, Telling
 
 EXIT_ALREADY_RUNNING = 75
 LOCK_NAME = "watchdog.lock"
@@ -30,24 +30,20 @@ CHECK_SECONDS = 1.0
 _REASON = 400
 """The command takes 500 characters."""
 
-Tell = Callable[[Alert], None]
-"""Delivers one alert to whoever is on call. May take its time; called in a thread of its own, one at a time."""
-
 
 class Watchdog:
     """Looks, judges, and does what was decided."""
 
-    def __init__(self, look: Look, judge: Judge, hands: Hands, say: Callable[[str], None], tell: Tell) -> None:
+    def __init__(self, look: Look, judge: Judge, hands: Hands, say: Callable[[str], None], telling: Telling) -> None:
         self._look = look
         self._judge = judge
         self._hands = hands
         self._say = say
-        self._tell = tell
-        self._alerts: asyncio.Queue[Alert] = asyncio.Queue()
+        self._telling = telling
 
     async def run(self, stop: asyncio.Event) -> None:
         """One check after the other. Those that could not be made are not made up for: they count for nothing."""
-        delivering = asyncio.create_task(self._deliver())
+        delivering = asyncio.create_task(self._telling.run())
         try:
             while not stop.is_set():
                 await self.check()
@@ -67,21 +63,12 @@ class Watchdog:
             self._say(line)
         for alert in decision.alerts:
             self._say(f"ALERT {alert.severity}: {alert.text}")
-            self._alerts.put_nowait(alert)
+            self._telling.tell(alert)
         if decision.do is Do.RESTART:
             await self._hands.restart()
         elif decision.do is Do.FLATTEN:
             self._hands.flatten(f"watchdog: {decision.reason}"[:_REASON])
         return decision
-
-    async def _deliver(self) -> None:
-        while True:
-            alert = await self._alerts.get()
-            try:
-                await asyncio.to_thread(self._tell, alert)
-            except Exception as error:
-                # Whatever is wrong with the way to the operator, the account is watched on.
-                self._say(f"the alert could not be delivered ({type(error).__name__}: {error}): {alert.text}")
 
 
 def run(profile: str, settings: Settings, then: Then | None = None) -> int:
@@ -98,7 +85,7 @@ def run(profile: str, settings: Settings, then: Then | None = None) -> int:
     clock = SystemClock()
     voice = Voice(clock, "%Y-%m-%dT%H:%M:%SZ")
     try:
-        asyncio.run(_watch(profile, folder, watched, clock, voice, partial(_tell_on_call, settings.alerts, voice.tell)))
+        asyncio.run(_watch(profile, folder, watched, settings.alerts, clock, voice))
     except KeyboardInterrupt:
         voice.tell("interrupted")
     finally:
@@ -107,7 +94,7 @@ def run(profile: str, settings: Settings, then: Then | None = None) -> int:
 
 
 async def _watch(
-    profile: str, folder: Path, settings: WatchdogSettings, clock: Clock, voice: Voice, tell: Tell
+    profile: str, folder: Path, settings: WatchdogSettings, alerts: AlertSettings, clock: Clock, voice: Voice
 ) -> None:
     hands = Hands(
         folder,
@@ -125,11 +112,20 @@ async def _watch(
         f"watching profile {profile!r}: {settings.checks} checks without a guard cycle, then {settings.then};"
         f" {settings.kill_checks} with a kill file that nobody obeys, then flatten"
     )
-    await Watchdog(Look(folder), Judge(settings), hands, voice.tell, tell).run(stop)
+    telling = Telling((*alerts.targets, *alerts.escalation), _delivery(alerts, clock, voice.tell), voice.tell)
+    await Watchdog(Look(folder), Judge(settings), hands, voice.tell, telling).run(stop)
     voice.tell("told to end")
 
 
-def _tell_on_call(settings: AlertSettings, say: Callable[[str], None], alert: Alert) -> None:
-    """Deliver an alert to the profile's targets, and say what became of it."""
-    for result in deliver_once(settings, alert.severity, alert.text, f"Quarterdeck watchdog {alert.severity.upper()}"):
-        say(f"{result.target} was told" if result.why is None else f"{result.target} was not told: {result.why}")
+def _delivery(settings: AlertSettings, clock: Clock, say: Callable[[str], None]) -> Deliver:
+    """Delivers an alert to some of the profile's targets, and says what became of it."""
+
+    async def deliver(alert: Alert, targets: Sequence[str]) -> list[str]:
+        title = f"Quarterdeck watchdog {alert.severity.upper()}"
+        results = await asyncio.to_thread(deliver_once, settings, alert.severity, alert.text, title, targets)
+        for result in results:
+            said = f"{result.target} was told" if result.why is None else f"{result.target} was not told: {result.why}"
+            say(f"{said}: {alert.text}")
+        return [result.target for result in results if result.why is None]
+
+    return deliver

@@ -14,7 +14,8 @@ class WatchdogSettings(BaseModel):
 
     then: Then = "alert"
     """What follows the alert when no guard cycle is completed: nothing, a restart of the engine, or a direct flatten.
-    A kill file that nobody obeys is followed by a direct flatten, whatever is said here."""
+    A kill file that nobody obeys, or by an engine that hangs over it, is followed by a direct flatten, whatever is said
+    here."""
     checks: Annotated[int, Field(ge=3, le=3600)] = 60
     """So many checks in a row without a further guard cycle are trouble; an engine that starts has as many."""
     kill_checks: Annotated[int, Field(ge=2, le=3600)] = 5

@@ -21,7 +21,7 @@ from engine.approvals import Refused
 from engine.broker.base import Side
 from engine.broker.connection import Frame
 from engine.clock import iso
-from engine.closejobs import JobState
+from engine.closework import WorkState
 from engine.control import messages as wire
 from engine.events import Event, EventType
 from engine.intake.proposals import Proposal
@@ -422,7 +422,7 @@ class Campaign:
             *(
                 f"close {job.id} {job.scope} {job.state}: {job.remaining}"
                 for job in made.engine.closings.active()
-                if not (job.state is JobState.DEFERRED and self._fifo and self._waits_for_others(made, job.scope))
+                if not (job.state is WorkState.DEFERRED and self._fifo and self._waits_for_others(made, job.scope))
             ),
         ]
 

@@ -203,6 +203,18 @@ def test_a_kill_file_that_is_obeyed_is_left_to_the_engine(mode: str) -> None:
     assert watch.sees_cycles(500, beating(killed=KILL, mode=mode)).done == []
 
 
+@pytest.mark.parametrize("then", ["alert", "restart"])
+def test_a_kill_file_that_an_engine_hangs_over_is_obeyed_directly(then: Then) -> None:
+    hangs = Seen(pulse=Pulse("run-1", 20), mode="FLATTENING", run=ENGINE, lives=True, killed=KILL)
+    watch = Watch(then).sees_cycles(2, beating(killed=KILL, mode="FLATTENING"))
+    assert watch.sees(hangs, CHECKS - 1).done == []
+    assert watch.sees(hangs).done == [Do.FLATTEN]
+    # What is halted has been proven flat: a hang of it is a hang like another.
+    halted = replace(hangs, mode="HALTED")
+    watch = Watch(then).sees_cycles(2, beating(killed=KILL, mode="HALTED")).sees(halted, 5 * CHECKS)
+    assert Do.FLATTEN not in watch.done
+
+
 def test_a_kill_file_beside_an_account_that_was_left_flat_is_obeyed_already() -> None:
     assert Watch("flatten").sees(replace(stopped(0), killed=KILL), 1000).done == []
 
