@@ -97,8 +97,9 @@ class GatewaySettings(Section):
     connect_seconds: Annotated[float, Field(gt=0, le=300)] = 30.0
     read_seconds: Annotated[float, Field(gt=0, le=60)] = 2.0
     send_seconds: Annotated[float, Field(gt=0, le=120)] = 10.0
-    stall_seconds: Annotated[float, Field(gt=0, le=10)] = 0.25
-    """A close that would wait longer than this for its gateway goes through the standby."""
+    stall_seconds: Annotated[float, Field(gt=0, le=10)] = 0.24
+    """A close that would wait longer than this for its gateway goes through the standby, which then has it within a
+    quarter of a second."""
 
 
 class EntrySettings(Section):

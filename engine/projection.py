@@ -106,6 +106,15 @@ _RAISES_RISK = ("RUNNING", "PAUSED")
 """Modes that are entered only from the mode that was seen; the others latch whatever was before."""
 
 
+_LOST_RECORDS = Statement("UPDATE account_state SET mode = 'PAUSED', epoch = epoch + 1 WHERE mode = 'RUNNING'", ())
+"""What cannot be read lowered risk, and may have been a pause or a halt, of any account: none of them runs on."""
+
+
+def records_lost(merged: Mapping[str, Any]) -> int:
+    """How many records of the fallback file could not be taken into the journal, by what its merge has recorded."""
+    return int(merged["damaged"]) + len(merged["refused"])
+
+
 def project(event: Event) -> Sequence[Statement]:
     """The changes that an event makes to the tables."""
     details = event.metadata
@@ -120,6 +129,8 @@ def project(event: Event) -> Sequence[Statement]:
             ]
         case EventType.MODE_CHANGED:
             return [_mode_changed(event)]
+        case EventType.FALLBACK_MERGED:
+            return [_LOST_RECORDS] if records_lost(details) else []
         case EventType.DIRECT_FLATTEN_STARTED | EventType.DIRECT_FLATTEN_FINISHED:
             return [_closed_directly(event)]
         case EventType.PEAK_RESET:

@@ -6,6 +6,7 @@ is in a task that nobody waits for, and whose failure is shown and does not end 
 """
 
 import asyncio
+import json
 import logging
 import random
 from datetime import datetime
@@ -17,6 +18,7 @@ from engine.alerts.rules import Over, Raised, Rules, Severity
 from engine.alerts.settings import AlertSettings
 from engine.clock import iso
 from engine.events import Draft, EventType
+from engine.projection import records_lost
 from engine.recorder import Recorder, Spawn
 from engine.text import plain
 
@@ -54,6 +56,11 @@ class AlertDesk:
         self._recorder.journal.overhear(self.hear)
         if await self._died():
             self.raise_alert("death", Severity.CRITICAL, "The engine was started after it had died or was killed")
+        if lost := await self._records_lost():
+            text = (
+                f"{lost} of the records that were kept beside a failing journal cannot be used: a pause or a halt may"
+            )
+            self.raise_alert("records", Severity.CRITICAL, f"{text} be among them, so no account was left RUNNING")
         self._task = spawn(self._run())
 
     async def stop(self) -> None:
@@ -142,6 +149,15 @@ class AlertDesk:
             (self._recorder.account, EventType.ENGINE_STARTED, EventType.ENGINE_STOPPED),
         )
         return bool(rows) and rows[0][0] == EventType.ENGINE_STARTED
+
+    async def _records_lost(self) -> int:
+        """How many records this start, or one since the last that got as far as here, could not take up."""
+        rows = await self._recorder.journal.query(
+            "SELECT metadata FROM event WHERE event_type = ? AND seq > coalesce("
+            "(SELECT max(seq) FROM event WHERE account = ? AND event_type = ?), 0)",
+            (EventType.FALLBACK_MERGED, self._recorder.account, EventType.ENGINE_STARTED),
+        )
+        return sum(records_lost(json.loads(metadata)) for (metadata,) in rows)
 
     async def _run(self) -> None:
         while True:

@@ -28,6 +28,8 @@ CLOSE = Call("order_send", ({"volume": 1.0},))
 ROUND_TRIPS = 3000
 CLOSES = 400
 HANGS = 12
+ALLOWED_MS = 250
+"""How long a close may wait for a gateway that hangs, beyond twice what it takes otherwise."""
 
 _folder = Path()
 
@@ -163,7 +165,7 @@ async def main() -> None:
             await hung
         show("first close while the order gateway hangs", firsts)
         show("the close after that", seconds, normal)
-        first, budget = p50_p99(firsts), [settings.stall_seconds * 1000 + 2 * close for close in p50_p99(normal)]
+        first, budget = p50_p99(firsts), [ALLOWED_MS + 2 * close for close in p50_p99(normal)]
         print(
             f"first close: p50 {first[0]:.2f} of {budget[0]:.2f} ms, p99 {first[1]:.2f} of {budget[1]:.2f} ms allowed"
         )
