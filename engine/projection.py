@@ -112,7 +112,7 @@ _LOST_RECORDS = Statement("UPDATE account_state SET mode = 'PAUSED', epoch = epo
 
 def records_lost(merged: Mapping[str, Any]) -> int:
     """How many records of the fallback file could not be taken into the journal, by what its merge has recorded."""
-    return int(merged["damaged"]) + len(merged["refused"])
+    return int(merged.get("damaged", 0)) + len(merged.get("refused", ()))
 
 
 def project(event: Event) -> Sequence[Statement]:

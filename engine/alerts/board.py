@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from engine.alerts.rules import Raised, Severity
+from engine.alerts.rules import Over, Raised, Severity
 from engine.alerts.settings import AlertSettings
 
 MOST_OPEN = 100
@@ -120,10 +120,10 @@ class Board:
         if alert.severity is Severity.CRITICAL and alert.next_round is None:
             alert.next_round = now + self._settings.repeat_seconds
 
-    def over(self, key: str, said: str) -> None:
-        """Say in each alert of this key, and of those below it, that its cause has ended. They stay open."""
+    def over(self, ended: Over, said: str) -> None:
+        """Say in each alert that it covers that its cause has ended. They stay open."""
         for alert in self._open.values():
-            if (alert.key == key or alert.key.startswith(f"{key}:")) and not alert.text.endswith(said):
+            if ended.covers(alert.key) and not alert.text.endswith(said):
                 alert.text = f"{alert.text[: _LONGEST_TEXT - len(said) - 2]}; {said}"
 
     def acknowledge(self, ids: Collection[str] | None) -> list[Alert]:

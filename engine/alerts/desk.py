@@ -6,9 +6,9 @@ is in a task that nobody waits for, and whose failure is shown and does not end 
 """
 
 import asyncio
-import json
 import logging
 import random
+from dataclasses import replace
 from datetime import datetime
 
 from engine.alerts.board import Alert, Batch, Board
@@ -18,13 +18,14 @@ from engine.alerts.rules import Over, Raised, Rules, Severity
 from engine.alerts.settings import AlertSettings
 from engine.clock import iso
 from engine.events import Draft, EventType
-from engine.projection import records_lost
 from engine.recorder import Recorder, Spawn
 from engine.text import plain
 
 _LOOK_SECONDS = 1.0
 """How often the journal's health and the times of repetitions are looked at, when nothing happens."""
 _AFTER_FAILURE_SECONDS = 5.0
+_UNTOLD = 10_000
+"""So many events since the last heartbeat are looked through at a start."""
 _LETTERS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _log = logging.getLogger(__name__)
 
@@ -56,11 +57,7 @@ class AlertDesk:
         self._recorder.journal.overhear(self.hear)
         if await self._died():
             self.raise_alert("death", Severity.CRITICAL, "The engine was started after it had died or was killed")
-        if lost := await self._records_lost():
-            text = (
-                f"{lost} of the records that were kept beside a failing journal cannot be used: a pause or a halt may"
-            )
-            self.raise_alert("records", Severity.CRITICAL, f"{text} be among them, so no account was left RUNNING")
+        await self._take_up_untold()
         self._task = spawn(self._run())
 
     async def stop(self) -> None:
@@ -80,7 +77,7 @@ class AlertDesk:
             if isinstance(found, Raised):
                 self.raise_alert(found.key, found.severity, found.text)
             elif isinstance(found, Over):
-                self.board.over(found.key, f"{found.text} ({self._clock.utc():%H:%M:%S} UTC)")
+                self.board.over(found, f"{found.text} ({self._clock.utc():%H:%M:%S} UTC)")
         except Exception as error:
             self._failed(error)
 
@@ -142,22 +139,40 @@ class AlertDesk:
             since = (utc - max(reached.values())).total_seconds() if reached else None
             self.board.restore(alert, since, now)
 
+    async def _last(self, *kinds: EventType) -> tuple[int, str]:
+        """The newest event of these kinds: its number and its kind; 0 and "" when there is none."""
+        marks = ", ".join("?" * len(kinds))
+        rows = await self._recorder.journal.query(
+            "SELECT seq, event_type FROM event WHERE account = ?"  # noqa: S608 - question marks only
+            f" AND event_type IN ({marks}) ORDER BY seq DESC LIMIT 1",
+            (self._recorder.account, *kinds),
+        )
+        return (rows[0][0], rows[0][1]) if rows else (0, "")
+
     async def _died(self) -> bool:
         """Whether the run before this one has not said that it stopped."""
-        rows = await self._recorder.journal.query(
-            "SELECT event_type FROM event WHERE account = ? AND event_type IN (?, ?) ORDER BY seq DESC LIMIT 1",
-            (self._recorder.account, EventType.ENGINE_STARTED, EventType.ENGINE_STOPPED),
-        )
-        return bool(rows) and rows[0][0] == EventType.ENGINE_STARTED
+        _, kind = await self._last(EventType.ENGINE_STARTED, EventType.ENGINE_STOPPED)
+        return kind == EventType.ENGINE_STARTED
 
-    async def _records_lost(self) -> int:
-        """How many records this start, or one since the last that got as far as here, could not take up."""
-        rows = await self._recorder.journal.query(
-            "SELECT metadata FROM event WHERE event_type = ? AND seq > coalesce("
-            "(SELECT max(seq) FROM event WHERE account = ? AND event_type = ?), 0)",
-            (EventType.FALLBACK_MERGED, self._recorder.account, EventType.ENGINE_STARTED),
-        )
-        return sum(records_lost(json.loads(metadata)) for (metadata,) in rows)
+    async def _take_up_untold(self) -> None:
+        """Raise what the last events mean and nobody was told: a kill comes between an event and its alert too.
+
+        Here also are those that no engine has written: what was merged from beside the journal.
+        """
+        since, _ = await self._last(EventType.HEARTBEAT)
+        events = await self._recorder.journal.events(since, _UNTOLD)
+        raised = {e.metadata["key"]: e.seq for e in events if e.event_type is EventType.ALERT_RAISED}
+        rules, untold = Rules(), dict[str, Raised]()
+        for event in events:
+            if event.account not in ("", self._recorder.account):
+                continue
+            found = rules.finding(event, event.timestamp.timestamp())
+            if isinstance(found, Over):
+                untold = {key: each for key, each in untold.items() if not found.covers(key)}
+            elif found is not None and raised.get(found.key, 0) < event.seq:
+                untold[found.key] = replace(found, text=f"{found.text} ({event.timestamp:%H:%M:%S} UTC)")
+        for each in untold.values():
+            self.raise_alert(each.key, each.severity, each.text)
 
     async def _run(self) -> None:
         while True:

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from engine.events import Draft, EventType
+from engine.events import Draft, Event, EventType
+from engine.projection import records_lost
 
 GATEWAY_LOSSES = 3
 GATEWAY_SECONDS = 300.0
@@ -40,6 +41,10 @@ class Over:
     key: str
     text: str
 
+    def covers(self, key: str) -> bool:
+        """Whether an alert of this key is what has ended."""
+        return key == self.key or key.startswith(f"{self.key}:")
+
 
 Finding = Raised | Over
 _Rule = Callable[[Mapping[str, Any]], Finding | None]
@@ -57,8 +62,8 @@ class Rules:
             EventType.MODE_CHANGED: self._mode_changed,
         }
 
-    def finding(self, draft: Draft, now: float) -> Finding | None:
-        """What an event raises or ends. `now`: monotonic seconds."""
+    def finding(self, draft: Draft | Event, now: float) -> Finding | None:
+        """What an event raises or ends. `now`: seconds of a clock, the same one for all."""
         special = self._special.get(draft.event_type)
         if special is not None:
             return special(draft.metadata, now)
@@ -101,6 +106,15 @@ def _blind(told: Mapping[str, Any]) -> Finding:
     age = float(told.get("age_seconds", 0.0))
     text = f"BLIND: the account has not been readable for {age:.0f} s, entries are blocked: {told.get('reason', '')}"
     return Raised("blind", Severity.CRITICAL, text)
+
+
+def _merged(told: Mapping[str, Any]) -> Finding | None:
+    lost = records_lost(told)
+    if not lost:
+        return None
+    text = f"{lost} of the records that were kept beside a failing journal cannot be used"
+    why = "a pause or a halt may be among them, so no account was left RUNNING"
+    return Raised("records", Severity.CRITICAL, f"{text}: {why}")
 
 
 def _left(told: Mapping[str, Any]) -> str:
@@ -149,6 +163,11 @@ _RULES: Mapping[EventType, _Rule] = {
     EventType.FLATTEN_CANCELLED: _critical(
         lambda told: f"flatten:{told.get('id', '')}", lambda told: f"Flatten cancelled: {told.get('statement', '')}"
     ),
+    EventType.DIRECT_FLATTEN_FINISHED: _warning(
+        lambda told: f"flatten:{told.get('id', '')}",
+        lambda told: f"HALTED, everything was closed without the engine: {told.get('statement', '')}",
+    ),
+    EventType.FALLBACK_MERGED: _merged,
     EventType.CLOSING_DEFERRED: _warning(
         lambda told: f"close:{told.get('id', '')}",
         lambda told: f"Close {told.get('id', '')} is DEFERRED: {_left(told)}",

@@ -257,3 +257,37 @@ def test_an_operators_own_flatten_raises_no_critical_alert(tmp_path: Path) -> No
             assert severities == {"halt": "warning", "flatten": "warning"}
 
     run_virtual(main())
+
+
+def test_what_a_kill_kept_from_being_told_is_told_at_the_next_start(tmp_path: Path) -> None:
+    terminal = PaperTerminal.open(TerminalConfig(seed=1))
+
+    async def first() -> None:
+        async with world(tmp_path, terminal=terminal, settings=SETTINGS) as made:
+            # Without a courier nothing is raised: as if each alert had been lost with the process.
+            recorder = made.engine.recorder
+            recorder.urgent_soon(EventType.READING_BLIND, age_seconds=5.0, reason="over by now")
+            recorder.urgent_soon(EventType.READING_RESTORED)
+            recorder.urgent_soon(EventType.ALERT_RAISED, id="QQQQQ", key="stop:7", **_RAISED)
+            recorder.urgent_soon(EventType.STOP_MISSING, position=7, symbol="EURUSD")
+            recorder.urgent_soon(EventType.STOP_MISSING, position=8, symbol="EURUSD")
+            recorder.urgent_soon(EventType.ALERT_RAISED, id="RRRRR", key="stop:8", **_RAISED)
+            trip(made)
+            await recorder.drained()
+            await made.crash()
+
+    async def second() -> None:
+        messenger = Messenger()
+        async with world(tmp_path, terminal=terminal, settings=SETTINGS, courier=messenger) as made:
+            views = {view.key: view for view in made.target.snapshot().alerts}
+            assert views.keys() == {"guard:drawdown:tripped", "stop:7", "stop:8", "death"}
+            assert "a made-up breach (06:00:" in views["guard:drawdown:tripped"].text
+            # Raised once before and now once more; the other one was told.
+            assert (views["stop:7"].count, views["stop:8"].count) == (2, 1)
+            await made.until(lambda: any("a made-up breach" in body for body in messenger.to("phone")), 5)
+
+    for run in (first, second):
+        run_virtual(run())
+
+
+_RAISED = {"severity": "critical", "text": "told", "raised_at": "2026-01-05T06:00:00.000000Z", "count": 1}

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from engine.alerts.board import MOST_OPEN, OVERFLOW, PAUSES, Alert, Batch, Board
 from engine.alerts.letter import compose
-from engine.alerts.rules import Raised, Severity
+from engine.alerts.rules import Over, Raised, Severity
 from engine.alerts.settings import AlertSettings
 
 NOW = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
@@ -178,7 +178,7 @@ def test_an_end_is_said_in_the_alert_which_stays_open() -> None:
     blocked, _ = desk.put("guard:a")
     failed, _ = desk.put("guard:a:error")
     other, _ = desk.put("guard:ab")
-    desk.board.over("guard:a", "it is clear again (08:00:00 UTC)")
+    desk.board.over(Over("guard:a", "it is clear again"), "it is clear again (08:00:00 UTC)")
     assert blocked.text == failed.text == "words; it is clear again (08:00:00 UTC)"
     assert other.text == "words"
     assert len(desk.board.open()) == 3
