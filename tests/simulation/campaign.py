@@ -35,6 +35,7 @@ from engine.scope import Scope
 from engine.settling import closing_magic
 from engine.signals import UNRESOLVED_STATES, EntryType, id_of, is_ours, magic_of
 from engine.state import EngineMode
+from tests.simulation import alarms
 from tests.simulation.mortal import Dead, Life
 from tests.simulation.other import Other
 from tests.simulation.virtual import run_virtual
@@ -150,6 +151,8 @@ class Campaign:
         )
         self._hedging, self._fifo = conditions.hedging, conditions.closes_by_fifo
         faults = tuple(read_fault(drawn_fault(self._draws)) for _ in range(self._draws.randint(0, 5)))
+        self.alarmed = seed % 8 == 4
+        """Whether alerts are raised and taken away: those of the other seeds cost no time."""
         balance = self._draws.choice((10_000.0, 10_000.0, 1_500.0))
         self.terminal = PaperTerminal.open(
             TerminalConfig(seed=seed, conditions=conditions, faults=faults, balance=balance)
@@ -445,7 +448,12 @@ class Campaign:
         expiry: dict[str, str] = {}
         mode, epoch = "", 0
         executed: dict[str, float] = {}
-        for event in await made.journal.events(0, 1_000_000):
+        events = await made.journal.events(0, 1_000_000)
+        if self.alarmed:
+            self.verdict.problems += alarms.untold(events)
+            if made.engine.alerts.failure:
+                self._problem(f"alerts failed: {made.engine.alerts.failure}")
+        for event in events:
             match event.event_type:
                 case EventType.SIGNAL_APPROVED:
                     approved.add(event.metadata["signal"])
@@ -521,7 +529,8 @@ class _Running:
                     "order_send": functools.partial(one.order_send, life),
                     **{name: functools.partial(one.looked, name) for name in LISTS},
                 },
-                settings={**SETTINGS, "account": {"login": one.terminal.login}},
+                settings={**SETTINGS, "account": {"login": one.terminal.login}, "alerts": alarms.SETTINGS},
+                courier=alarms.Careless(random.Random(drawn)) if one.alarmed else None,
                 seed=drawn,
                 life=life,
                 note=one.note,

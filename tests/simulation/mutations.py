@@ -10,6 +10,7 @@ from typing import Any
 from unittest.mock import patch
 
 from engine import execution, flatten, outcomes, projection, reconcile
+from engine.alerts.desk import AlertDesk
 from engine.approvals import SignalBook
 from engine.broker.worker import Dispatcher
 from engine.events import EventType
@@ -165,4 +166,15 @@ def pause_only_in_the_journal() -> Iterator[None]:
         return later()
 
     with patch.object(Modes, "block", block), patch.object(EntryGate, "account_refusal", lambda self: None):
+        yield
+
+
+@mutation
+def what_a_kill_left_untold_stays_untold() -> Iterator[None]:
+    """A start raises no alert for what was journalled last."""
+
+    async def nothing(self: Any) -> None:
+        """Nobody is told."""
+
+    with patch.object(AlertDesk, "_take_up_untold", nothing):
         yield

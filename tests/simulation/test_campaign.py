@@ -35,6 +35,7 @@ FOUND_BY = {
     "restart_forgets_what_was_in_flight": 0,
     "pause_only_in_the_journal": 131,
     "deals_are_not_looked_at": 359,
+    "what_a_kill_left_untold_stays_untold": 700,
 }
 """A seed that finds each mutation. A change of the campaign draws others: search with `--mutation NAME --seeds A-B`."""
 
