@@ -18,9 +18,9 @@ TOLD = 3
 """Events told of each kind, the last ones."""
 
 KINDS: dict[str, frozenset[str]] = {
-    "flattens": frozenset({"flatten_started", "flatten_finished", "flatten_deferred", "flatten_cancelled"}),
-    "guards": frozenset({"guard_tripped", "guard_block", "guard_locked", "guard_error"}),
-    "alarms": frozenset(
+    "Flattens": frozenset({"flatten_started", "flatten_finished", "flatten_deferred", "flatten_cancelled"}),
+    "Guards": frozenset({"guard_tripped", "guard_block", "guard_locked", "guard_error"}),
+    "Alarms": frozenset(
         {
             "reading_blind",
             "stop_missing",
@@ -31,11 +31,11 @@ KINDS: dict[str, frozenset[str]] = {
             "loop_error",
         }
     ),
-    "trades of unknown outcome": frozenset({"trade_unknown", "trade_presumed_absent"}),
-    "trades failed": frozenset({"trade_failed", "signal_blocked"}),
-    "trades executed": frozenset({"trade_executed"}),
-    "positions closed": frozenset({"position_closed", "closing_finished", "closing_deferred", "closing_cancelled"}),
-    "mode changes": frozenset({"mode_changed", "peak_reset"}),
+    "Trades of unknown outcome": frozenset({"trade_unknown", "trade_presumed_absent"}),
+    "Trades failed": frozenset({"trade_failed", "signal_blocked"}),
+    "Trades executed": frozenset({"trade_executed"}),
+    "Positions closed": frozenset({"position_closed", "closing_finished", "closing_deferred", "closing_cancelled"}),
+    "Mode changes": frozenset({"mode_changed", "peak_reset"}),
 }
 """What matters, the worst first. What is not named here is not told."""
 

@@ -33,7 +33,7 @@ def away_lines(away: Away) -> list[Line]:
     if away.unread:
         lines.append((Piece(f"{away.unread} earlier events were not looked at: see Events.", "warn"),))
     for group in away.groups:
-        lines.append((Piece(f"{group.count} {group.title}", "strong"),))
+        lines.append((Piece(f"{group.title}: {group.count}", "strong"),))
         if group.count > len(group.last):
             lines.append((Piece(f"  ... {group.count - len(group.last)} more before these", "dim"),))
         for event in group.last:

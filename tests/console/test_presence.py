@@ -127,7 +127,7 @@ async def test_whoever_comes_back_is_told_what_mattered_and_can_look_there() -> 
         await connected(pilot)
         engine.push(said)
         text = await shown(
-            pilot, "WHILE YOU WERE AWAY (since", "1 flattens", "1 guards", "number 40", "1 trades failed"
+            pilot, "WHILE YOU WERE AWAY (since", "Flattens: 1", "Guards: 1", "number 40", "Trades failed: 1"
         )
         assert "number 7" not in text
         assert "heartbeat" not in text
@@ -177,7 +177,7 @@ async def test_looking_back_is_bounded_and_says_how_much_it_left_out() -> None:
     away = await look_back(engine, Since(20, NOW))
     assert away.unread == 480
     (group,) = away.groups
-    assert (group.title, group.count) == ("trades failed", 9)
+    assert (group.title, group.count) == ("Trades failed", 9)
     assert [one.seq for one in group.last] == [count - step for step in reversed(range(TOLD))]
     assert away.first == count - 8
     assert len(engine.asked) == MOST_PAGES + 1
