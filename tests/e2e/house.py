@@ -25,7 +25,7 @@ from engine.paper.control import PaperControl
 from engine.paper.ledger import Record
 
 Found = TypeVar("Found")
-PATIENCE_SECONDS = 30.0
+PATIENCE_SECONDS = 60.0
 """How long anything may take on a busy machine before a test gives up."""
 _POLL_SECONDS = 0.05
 _ENGINE_MODULES = {"engine": "engine", "engine.broker.worker": "gateway", "engine.paper": "paper terminal"}
