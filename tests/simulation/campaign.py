@@ -11,7 +11,6 @@ import json
 import math
 import random
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -20,7 +19,6 @@ from typing import Any
 from engine.approvals import Refused
 from engine.broker.base import Side
 from engine.broker.connection import Frame
-from engine.clock import iso
 from engine.closework import WorkState
 from engine.control import messages as wire
 from engine.events import Event, EventType
@@ -32,16 +30,16 @@ from engine.paper.faultplan import Refill, read_fault
 from engine.paper.terminal import PaperTerminal, TerminalConfig
 from engine.protection import STOP_SECONDS
 from engine.scope import Scope
-from engine.settling import closing_magic
 from engine.signals import UNRESOLVED_STATES, EntryType, id_of, is_ours, magic_of
 from engine.state import EngineMode
 from tests.simulation import alarms
+from tests.simulation.drawn import ACTIVE_SECONDS, SYMBOLS, drawn_fault
+from tests.simulation.judgement import judged
 from tests.simulation.mortal import Dead, Life
 from tests.simulation.other import Other
 from tests.simulation.virtual import run_virtual
 from tests.simulation.world import World, world
 
-ACTIVE_SECONDS = 45.0
 SETTLE_SECONDS = 10.0
 CONVERGE_SECONDS = 180.0
 SETTINGS: dict[str, Any] = {
@@ -51,20 +49,9 @@ SETTINGS: dict[str, Any] = {
     "flatten": {"hold_seconds": 1.0, "settle_seconds": 5.0},
 }
 SOURCES = ("campaign", "other source")
-SYMBOLS = ("EURUSD", "GBPUSD", "USDJPY")
-RETCODES = (
-    10004, 10006, 10007, 10008, 10010, 10011, 10012, 10013, 10014, 10015, 10016, 10017, 10018, 10019, 10020, 10021,
-    10022, 10023, 10024, 10025, 10026, 10027, 10028, 10029, 10030, 10031, 10032, 10033, 10034, 10035, 10036, 10038,
-    10039, 10040, 10041, 10042, 10043, 10044, 10045, 10046, 10999,
-)  # fmt: skip
-DOUBTFUL = (10004, 10011, 10012, 10020, 10031, 10999)
-"""Those after which an order is easily doubled: drawn as often as all the others."""
-ERRORS = ((-1, "fail"), (-10000, "internal"), (-10001, "send"), (-10002, "recv"), (-10005, "timeout"))
-"""Those that say nothing of an order; -2 and the like are given before anything is sent."""
 LISTS = ("positions_get", "orders_get")
 UNKNOWN_RETCODES = (10011, 10012, 10031, 10999)
 LATENCIES = (0.0, 0.0, 0.0, 0.002, 0.05, 0.3)
-READS = ("account_info", "positions_get", "orders_get", "history_deals_get", "symbol_info_tick", "terminal_info")
 
 
 @dataclass
@@ -79,51 +66,6 @@ class Verdict:
     openings: int = 0
     flats: int = 0
     restarts: int = 0
-
-
-def drawn_fault(draws: random.Random) -> dict[str, Any]:
-    """One fault, as a plan would say it."""
-    at = round(draws.uniform(2, ACTIVE_SECONDS), 2)
-    lasting = {"at": at, "seconds": round(draws.uniform(0.5, 12), 2)}
-    symbol = draws.choice((None, *SYMBOLS))
-    sends = {"call": "order_send", "at": at, "count": draws.randint(1, 3)}
-    kinds: list[Callable[[], dict[str, Any]]] = [
-        lambda: {"kind": "lost", "silent": draws.random() < 0.5, **sends},
-        lambda: {"kind": "fail", "error": draws.choice(ERRORS), "executed": draws.random() < 0.5, **sends},
-        lambda: {
-            "kind": "retcode",
-            "retcode": draws.choice(draws.choice((RETCODES, DOUBTFUL))),
-            "executed": draws.random() < 0.5,
-            **sends,
-        },
-        lambda: {"kind": "late", "seconds": round(draws.uniform(0.1, 15), 2), **sends},
-        lambda: {"kind": "delay", "seconds": round(draws.uniform(0.1, 15), 2), **sends},
-        lambda: {"kind": "hang", **sends},
-        lambda: {"kind": "hang", "call": draws.choice(READS), "at": at},
-        lambda: {"kind": "late", "call": draws.choice(READS), "at": at, "seconds": 3.0},
-        lambda: {"kind": "fail", "call": draws.choice(READS), "at": at, "count": 20, "error": draws.choice(ERRORS)},
-        lambda: {"kind": "disconnect", **lasting},
-        lambda: {"kind": "restart", "at": at, "seconds": 3.0, "unsynchronised": round(draws.uniform(0, 8), 2)},
-        lambda: {"kind": "unsynchronised", "shown": draws.randint(0, 1), **lasting},
-        lambda: {"kind": "equity", "value": draws.choice((0.0, "nan", "inf", 1.0)), **lasting},
-        lambda: {"kind": "login", "login": 5, **lasting},
-        lambda: {"kind": "drop_stops", "at": at, "seconds": round(draws.uniform(5, 40), 2)},
-        lambda: {"kind": "freeze", "symbol": symbol, **lasting},
-        lambda: {"kind": "closed", "symbol": symbol, **lasting},
-        lambda: {"kind": "autotrading", "where": draws.choice(("terminal", "server")), **lasting},
-        lambda: {"kind": "partial", "share": draws.choice((0.0, 0.5)), **lasting},
-        lambda: {"kind": "spread", "factor": 15.0, "symbol": symbol, **lasting},
-        lambda: {
-            "kind": "refill",
-            "symbol": draws.choice(SYMBOLS),
-            "side": "buy",
-            "volume": 0.1,
-            "every": 2.0,
-            **lasting,
-        },
-        lambda: {"kind": "cash", "amount": draws.choice((-500.0, 500.0)), "at": at},
-    ]
-    return draws.choice(kinds)()
 
 
 def truth(terminal: PaperTerminal) -> Books:
@@ -253,7 +195,13 @@ class Campaign:
         self.terminal.advance_to(loop.time())
         async with _Running(self, chance=0.0, send_chance=0.0) as made:
             await self._converge(made)
-            await self._judge(made)
+            events = await made.journal.events(0, 1_000_000)
+            problems, self.verdict.openings = judged(events, truth(self.terminal))
+            self.verdict.problems += problems
+            if self.alarmed:
+                self.verdict.problems += alarms.untold(events)
+                if made.engine.alerts.failure:
+                    self._problem(f"alerts failed: {made.engine.alerts.failure}")
         self.verdict.seconds = loop.time()
         for record in self.terminal.ledger():
             self._trace.update(json.dumps(record).encode())
@@ -438,70 +386,6 @@ class Campaign:
             if (one.time_msc, one.ticket) < (first.time_msc, first.ticket):
                 oldest[one.symbol] = one
         return not any(scope.covers(one, sources) for one in oldest.values())
-
-    async def _judge(self, made: World) -> None:
-        """Invariants 1, 2 and 12 by the ledger's opening deals and the journal's chain."""
-        approved: set[str] = set()
-        claimed: dict[str, dict[str, Any]] = {}
-        parts: dict[str, float] = {}
-        purposes: dict[int, str] = {}
-        expiry: dict[str, str] = {}
-        mode, epoch = "", 0
-        executed: dict[str, float] = {}
-        events = await made.journal.events(0, 1_000_000)
-        if self.alarmed:
-            self.verdict.problems += alarms.untold(events)
-            if made.engine.alerts.failure:
-                self._problem(f"alerts failed: {made.engine.alerts.failure}")
-        for event in events:
-            match event.event_type:
-                case EventType.SIGNAL_APPROVED:
-                    approved.add(event.metadata["signal"])
-                case EventType.SIGNAL_RECEIVED:
-                    expiry[event.metadata["signal"]] = event.metadata["expires_at"]
-                case EventType.ACCOUNT_OPENED:
-                    mode = event.metadata["mode"]
-                case EventType.MODE_CHANGED:
-                    mode, epoch = event.metadata["to"], event.metadata["epoch"]
-                case EventType.SIGNAL_EXECUTING:
-                    name, intent = event.metadata["signal"], event.metadata["intent"]
-                    if name in claimed:
-                        self._problem(f"{name} was claimed twice")
-                    if (mode, epoch) != (EngineMode.RUNNING, intent["epoch"]):
-                        self._problem(f"{name} was claimed while {mode} in epoch {epoch}, it is of {intent['epoch']}")
-                    if iso(event.timestamp) >= expiry[name]:
-                        self._problem(f"{name} was claimed after it had expired")
-                    claimed[name] = intent
-                case EventType.CLOSING_STARTED if event.metadata["scope"]["part"] is not None:
-                    parts[event.metadata["id"]] = event.metadata["scope"]["part"]
-                case EventType.CLOSE_SENT:
-                    purposes[closing_magic(event.metadata["id"])] = event.metadata["purpose"]
-                case EventType.TRADE_EXECUTED:
-                    executed[event.metadata["signal"]] = event.metadata["volume"]
-        opened: dict[str, float] = {}
-        closed: dict[str, float] = {}
-        for deal in truth(self.terminal).history.deals:
-            name, kind = id_of(deal.magic), ("buy", "sell")[deal.type] if deal.type in (0, 1) else ""
-            if is_ours(deal.magic) and kind and (name not in claimed or claimed[name]["side"] == kind):
-                opened[name] = round(opened.get(name, 0.0) + deal.volume, 8)
-            elif deal.magic in purposes:
-                job = purposes[deal.magic]
-                closed[job] = round(closed.get(job, 0.0) + deal.volume, 8)
-        self.verdict.openings = len(opened)
-        for job, volume in closed.items():
-            if volume > parts.get(job, math.inf):
-                self._problem(f"close {job} of a part closed {volume} lots of {parts[job]}")
-        for signal, volume in opened.items():
-            if signal not in approved:
-                self._problem(f"{signal} was opened and never approved")
-            elif signal not in claimed:
-                self._problem(f"{signal} was opened without an intent in the journal")
-            elif volume > claimed[signal]["volume"]:
-                self._problem(f"{signal} opened {volume} lots of {claimed[signal]['volume']}")
-            elif executed.get(signal) != volume:
-                self._problem(f"{signal} opened {volume} lots, the journal knows of {executed.get(signal)}")
-        for signal in executed.keys() - opened.keys():
-            self._problem(f"{signal} is executed in the journal and not at the broker")
 
 
 class _Running:

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.simulation.campaign import Verdict, drawn_fault, run_seed
+from tests.simulation.campaign import Verdict, run_seed
+from tests.simulation.drawn import drawn_fault
 from tests.simulation.mutations import MUTATIONS
 
 ROOT = Path(__file__).parents[2]

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from tests.simulation.campaign import Verdict
-from tests.simulation.guard_campaign import drawn_fault, run_seed
+from tests.simulation.guard_campaign import run_seed
+from tests.simulation.guard_drawn import drawn_fault
 from tests.simulation.guard_mutations import MUTATIONS
 
 ROOT = Path(__file__).parents[2]
