@@ -58,6 +58,8 @@ def test_a_thinned_curve_is_what_recomputation_from_every_reading_gives(
     taken: list[tuple[int, float, float, float]], points: int, flush: int, data: st.DataObject
 ) -> None:
     exact = [(second, low, low + width, low + width * share) for second, low, width, share in taken]
+    start = data.draw(st.none() | st.integers(0, 400_000))
+    end = data.draw(st.none() | st.integers(0, 400_000))
     connection = memory()
     buffer = ReadingBuffer()
     for count, (second, low, high, last) in enumerate(exact):
@@ -65,8 +67,6 @@ def test_a_thinned_curve_is_what_recomputation_from_every_reading_gives(
         if count % flush == 0:
             equity.store(connection, buffer.take())
     equity.store(connection, buffer.take())
-    start = data.draw(st.none() | st.integers(0, 400_000))
-    end = data.draw(st.none() | st.integers(0, 400_000))
     curve = equity.read(connection, A, start, end, points)
     connection.close()
 
