@@ -1,32 +1,15 @@
 """`python -m tests.simulation [--campaign guards] --seeds A-B`: run seeds; a failure is printed as its seed."""
 
 import argparse
-import logging
 import os
 import sys
 import tempfile
 import time
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import nullcontext
 from functools import partial
-from pathlib import Path
 
-from tests.simulation import campaign, guard_campaign, guard_mutations, mutations
-from tests.simulation.campaign import Verdict
-
-CAMPAIGNS = {
-    "orders": (campaign.run_seed, mutations.MUTATIONS),
-    "guards": (guard_campaign.run_seed, guard_mutations.MUTATIONS),
-}
-
-
-def _one(name: str, folder: str, mutation: str | None, seed: int) -> Verdict:
-    # What an engine logs while everything goes wrong is not what is looked for here.
-    logging.disable(logging.CRITICAL)
-    run_seed, safeguards = CAMPAIGNS[name]
-    with tempfile.TemporaryDirectory(dir=folder) as own, safeguards[mutation]() if mutation else nullcontext():
-        return run_seed(seed, Path(own))
+from tests.simulation.campaigns import CAMPAIGNS, one_seed
 
 
 def main() -> int:
@@ -48,7 +31,7 @@ def main() -> int:
     openings = flats = restarts = 0
     memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
     with tempfile.TemporaryDirectory(dir=memory) as folder, ProcessPoolExecutor(options.jobs) as pool:
-        for verdict in pool.map(partial(_one, options.campaign, folder, options.mutation), seeds):
+        for verdict in pool.map(partial(one_seed, options.campaign, folder, options.mutation), seeds):
             hits.update(verdict.hits)
             seconds += verdict.seconds
             openings += verdict.openings
