@@ -26,7 +26,7 @@ FAULTS = {
 }  # fmt: skip
 FOUND_BY = {
     "no_intent_before_the_send": 0,
-    "claim_without_conditions": 6,
+    "claim_without_conditions": 42,
     "unknown_is_failed": 3,
     "unknown_is_sent_again": 13,
     "one_empty_look_is_flat": 0,
