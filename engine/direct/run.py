@@ -9,7 +9,9 @@ import contextlib
 import os
 import signal
 import sys
+from collections.abc import Coroutine
 from pathlib import Path
+from typing import Any
 
 import filelock
 
@@ -34,8 +36,12 @@ _ROUNDS = 3
 """An engine that its host has started again meanwhile is asked anew, so often."""
 
 
-def run(profile: str, settings: Settings, reason: str, operator: str, via: str) -> int:
-    """Close everything on the profile's account and return the exit code."""
+def run(profile: str, settings: Settings | None, problem: str, reason: str, operator: str, via: str) -> int:
+    """Close everything on the profile's account and return the exit code.
+
+    `problem` is why the profile cannot be used as it is, "" when it can; without settings the engine is asked and the
+    kill file written, but nothing is closed from here.
+    """
     folder = state_folder(profile)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     if sys.platform != "win32":
@@ -44,14 +50,33 @@ def run(profile: str, settings: Settings, reason: str, operator: str, via: str) 
             signal.signal(number, signal.SIG_IGN)
     clock = SystemClock()
     voice = Voice(clock)
+    if problem:
+        voice.tell(f"the profile is wrong, and keeps nobody from closing: {problem}")
     try:
-        return asyncio.run(_run(settings, folder, reason, operator, via, clock, voice))
+        if settings is None:
+            return asyncio.run(_ask_only(folder, reason, clock, voice))
+        return asyncio.run(_until_told_to_end(_run(settings, folder, reason, operator, via, clock, voice)))
     except (NothingSent, NotAllowed) as error:
         voice.tell(f"NOTHING MORE IS SENT: {error}")
         return REFUSED
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, asyncio.CancelledError):
         voice.tell("INTERRUPTED, NOT FLAT: start it again, or the engine, which goes on with it")
         return NOT_FLAT
+
+
+async def _until_told_to_end(work: Coroutine[Any, Any, int]) -> int:
+    """Do the work; a SIGTERM interrupts it as Ctrl+C does, so that how it ended is said."""
+    task = asyncio.ensure_future(work)
+    if sys.platform != "win32":
+        loop = asyncio.get_running_loop()
+
+        def end() -> None:
+            # A second one ends the process, whatever the first still waits for.
+            loop.remove_signal_handler(signal.SIGTERM)
+            task.cancel()
+
+        loop.add_signal_handler(signal.SIGTERM, end)
+    return await task
 
 
 async def _run(
@@ -85,6 +110,15 @@ async def _run(
         voice.tell(report.statement)
         voice.tell(f"no reset is taken while {folder / killswitch.NAME} is there: remove it by hand when you know why")
     return FLAT
+
+
+async def _ask_only(folder: Path, reason: str, clock: Clock, voice: Voice) -> int:
+    """Do what needs no settings. An engine that hangs is not killed: it may obey the kill file yet."""
+    ended = await _by_the_engine(folder, reason, clock, voice)
+    if ended is None:
+        _write_kill_file(folder, reason, voice)
+        raise NothingSent("the profile does not say which account it is: mend it, and start this again")
+    return ended
 
 
 async def _by_the_engine(folder: Path, reason: str, clock: Clock, voice: Voice) -> int | None:

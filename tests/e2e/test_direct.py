@@ -155,6 +155,54 @@ def test_a_hang_up_and_nobody_who_reads_do_not_end_it(open_house: OpenHouse) -> 
     started_again(house)
 
 
+def test_what_ends_it_in_order_has_it_say_that_the_account_is_not_flat(open_house: OpenHouse) -> None:
+    house = trading(open_house, 1, QUARTERDECK_FLATTEN__HOLD_SECONDS="600")
+    os.kill(house.engine_pid(), signal.SIGKILL)
+    direct = house.start(*DIRECT)
+    until(lambda: run_file(house)["role"] == "direct flatten", "it at work")
+    direct.send_signal(signal.SIGTERM)
+    printed, _ = direct.communicate(timeout=30)
+    assert direct.returncode == 3
+    assert "INTERRUPTED, NOT FLAT" in printed
+    until(lambda: not house.pids("gateway"), "the end of its gateways")
+
+
+@pytest.mark.parametrize("wrong", ["[guards]\npresetz = []\n", "[flatten]\nhold_seconds = -1\n[drawdown]\nlimit = 1\n"])
+def test_a_profile_that_is_wrong_meanwhile_keeps_nobody_from_closing(open_house: OpenHouse, wrong: str) -> None:
+    house = trading(open_house, 2)
+    os.kill(house.engine_pid(), signal.SIGSTOP)
+    profile = house.home / "profiles" / "paper.toml"
+    profile.parent.mkdir()
+    profile.write_text(wrong)
+    printed = house.done(*DIRECT)
+    assert "the profile is wrong, and keeps nobody from closing" in printed
+    assert "2 closed" in printed
+    assert "flat, confirmed by the broker at" in printed
+    profile.unlink()
+    started_again(house)
+
+
+def test_a_profile_that_does_not_say_which_account_it_is_still_asks_and_writes_the_kill_file(
+    open_house: OpenHouse,
+) -> None:
+    house = trading(open_house, 1)
+    engine = house.engine_pid()
+    profile = house.home / "profiles" / "paper.toml"
+    profile.parent.mkdir()
+    profile.write_text("[terminl]\n")
+    os.kill(engine, signal.SIGSTOP)
+    result = house.run(*DIRECT)
+    assert result.returncode == 1
+    assert "terminl" in result.stdout
+    assert "NOTHING MORE IS SENT" in result.stdout
+    assert kill_file(house).exists()
+    os.kill(engine, signal.SIGCONT)
+    seen = house.see(lambda seen: seen["engine"]["mode"] == "HALTED", "the engine obeys the file")
+    assert seen["positions"] == []
+    # One that answers does it whatever the profile says by now.
+    assert "flat, confirmed by the broker at" in house.done(*DIRECT)
+
+
 def test_a_run_file_that_cannot_be_written_or_is_taken_away_keeps_nobody_from_closing(open_house: OpenHouse) -> None:
     house = trading(open_house, 2, QUARTERDECK_FLATTEN__HOLD_SECONDS="600")
     os.kill(house.engine_pid(), signal.SIGKILL)
