@@ -155,6 +155,22 @@ def test_a_hang_up_and_nobody_who_reads_do_not_end_it(open_house: OpenHouse) -> 
     started_again(house)
 
 
+def test_a_paper_terminal_that_dies_under_it_is_started_again_as_it_was(open_house: OpenHouse) -> None:
+    house = trading(open_house, 2, QUARTERDECK_FLATTEN__HOLD_SECONDS="5")
+    house.fault(kind="closed", seconds=600)
+    os.kill(house.engine_pid(), signal.SIGKILL)
+    direct = house.start(*DIRECT)
+    fallback = house.state / "journal.fallback"
+    until(lambda: fallback.exists() and b"flatten_deferred" in fallback.read_bytes(), "a close that is deferred")
+    (terminal,) = house.pids("paper terminal")
+    os.kill(terminal, signal.SIGKILL)
+    printed, _ = direct.communicate(timeout=60)
+    assert direct.returncode == 0, printed
+    assert "the broker does not answer" in printed
+    assert "2 closed" in printed
+    started_again(house)
+
+
 def test_what_ends_it_in_order_has_it_say_that_the_account_is_not_flat(open_house: OpenHouse) -> None:
     house = trading(open_house, 1, QUARTERDECK_FLATTEN__HOLD_SECONDS="600")
     os.kill(house.engine_pid(), signal.SIGKILL)
@@ -271,6 +287,15 @@ def test_it_asks_before_it_acts(open_house: OpenHouse) -> None:
     assert (result.returncode, result.stdout) == (2, "")
     assert "say --yes" in result.stderr
     assert not house.state.exists()
+
+
+def test_in_another_home_no_account_is_made_up_that_would_be_flat(open_house: OpenHouse) -> None:
+    house = open_house(**QUICK)
+    result = house.run(*DIRECT)
+    assert result.returncode == 1
+    assert "is QUARTERDECK_HOME the engine's?" in result.stdout
+    assert "flat, confirmed" not in result.stdout
+    house.nothing_left()
 
 
 def test_sigusr1_flattens_and_halts(open_house: OpenHouse) -> None:
