@@ -9,6 +9,8 @@ from typing import Annotated
 
 import typer
 
+from console.cli_parts import own_engine
+
 
 class Follows(StrEnum):
     """What a watchdog does after its alert."""
@@ -34,6 +36,7 @@ def _watchdog(
     ] = None,
 ) -> None:
     """Watch the engine from a process of its own, until Ctrl+C: alert, restart or flatten when its guard hangs."""
+    own_engine(context, "a watchdog")
     from console import output
     from engine.config import SettingsError, load
     from engine.watchdog.run import run
