@@ -13,8 +13,6 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
-import filelock
-
 from engine import killswitch
 from engine.clock import Clock, SystemClock
 from engine.config import Settings, state_folder
@@ -24,7 +22,7 @@ from engine.control.client import ControlClient, ControlError
 from engine.control.messages import FlattenView
 from engine.direct.asking import NotAllowed, UnknownToken, ask, follow
 from engine.direct.closing import NothingSent, Order, close_everything
-from engine.direct.fence import fence
+from engine.direct.fence import Lock, fence
 from engine.runfile import RunFile, Stopped, read_run
 from engine.state import EngineMode
 from engine.voice import Voice
@@ -60,7 +58,8 @@ def run(profile: str, settings: Settings | None, problem: str, reason: str, oper
         voice.tell(f"NOTHING MORE IS SENT: {error}")
         return REFUSED
     except (KeyboardInterrupt, asyncio.CancelledError):
-        voice.tell("INTERRUPTED, NOT FLAT: start it again, or the engine, which goes on with it")
+        goes_on = ", or the engine, which goes on with it" if killswitch.stands(folder) else ""
+        voice.tell(f"INTERRUPTED, NOT KNOWN TO BE FLAT: start it again{goes_on}")
         return NOT_FLAT
 
 
@@ -82,7 +81,7 @@ async def _until_told_to_end(work: Coroutine[Any, Any, int]) -> int:
 async def _run(
     settings: Settings, folder: Path, reason: str, operator: str, via: str, clock: Clock, voice: Voice
 ) -> int:
-    lock: filelock.BaseFileLock | None = None
+    lock: Lock | None = None
     run = read_run(folder)
     account = run.account if run is not None else ""
     with contextlib.ExitStack() as stack:
@@ -108,7 +107,11 @@ async def _run(
         if run_file is not None:
             run_file.stopped(Stopped(f"{clock.utc():%Y-%m-%dT%H:%M:%S}Z", EngineMode.HALTED, 0, 0))
         voice.tell(report.statement)
-        voice.tell(f"no reset is taken while {folder / killswitch.NAME} is there: remove it by hand when you know why")
+        kill_file = folder / killswitch.NAME
+        if killswitch.stands(folder):
+            voice.tell(f"no reset is taken while {kill_file} is there: remove it by hand when you know why")
+        else:
+            voice.tell(f"{kill_file} is not there: an engine that is started may open again")
     return FLAT
 
 
@@ -152,4 +155,5 @@ def _write_kill_file(folder: Path, reason: str, voice: Voice) -> None:
         if killswitch.write(folder, f"flatten --direct: {reason}"):
             voice.tell(f"wrote {folder / killswitch.NAME}")
     except OSError as error:
-        voice.tell(f"the kill file could not be written, and it goes on without: {error}")
+        without = "its reason" if killswitch.stands(folder) else "it"
+        voice.tell(f"the kill file could not be written, and it goes on without {without}: {error}")

@@ -179,7 +179,7 @@ def test_what_ends_it_in_order_has_it_say_that_the_account_is_not_flat(open_hous
     direct.send_signal(signal.SIGTERM)
     printed, _ = direct.communicate(timeout=30)
     assert direct.returncode == 3
-    assert "INTERRUPTED, NOT FLAT" in printed
+    assert "INTERRUPTED, NOT KNOWN TO BE FLAT" in printed
     until(lambda: not house.pids("gateway"), "the end of its gateways")
 
 
