@@ -1,7 +1,7 @@
 """`quarterdeck watchdog`: watches a profile's engine from a process of its own, in the foreground.
 
 In: a profile, and what follows when no guard cycle is completed. Out: a line for each change; 0 when it was told to
-end, 2 for settings, 75 when one runs already.
+end, 1 when it cannot start, 2 for settings, 75 when one runs already.
 """
 
 from enum import StrEnum

@@ -62,15 +62,18 @@ def run(profile: str, settings: Settings) -> int:
     """Run the engine in the foreground and return its exit code."""
     _log_as_json()
     folder = state_folder(profile)
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    kill_file = KillFile(folder)
-    _kill_on_signal(kill_file)
     lock = filelock.FileLock(folder / LOCK_NAME)
     try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        kill_file = KillFile(folder)
+        _kill_on_signal(kill_file)
         lock.acquire(timeout=_LOCK_SECONDS)
     except filelock.Timeout:
         print(f"an engine runs already for profile {profile!r} ({folder})", file=sys.stderr)  # noqa: T201
         return EXIT_ALREADY_RUNNING
+    except OSError as error:
+        print(f"the engine does not start: {error}", file=sys.stderr)  # noqa: T201
+        return EXIT_FAILED
     try:
         asyncio.run(_serve(profile, settings, folder, kill_file))
     except (StartError, SettingsError) as error:

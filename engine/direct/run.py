@@ -41,13 +41,16 @@ def run(profile: str, settings: Settings | None, problem: str, reason: str, oper
     kill file written, but nothing is closed from here.
     """
     folder = state_folder(profile)
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     if sys.platform != "win32":
         # The line it was asked over may drop: the closing goes on.
         for number in (signal.SIGHUP, signal.SIGPIPE):
             signal.signal(number, signal.SIG_IGN)
     clock = SystemClock()
     voice = Voice(clock)
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        voice.tell(f"there is no state folder, and it goes on without: {error}")
     if problem:
         voice.tell(f"the profile is wrong, and keeps nobody from closing: {problem}")
     try:

@@ -289,6 +289,16 @@ def test_it_asks_before_it_acts(open_house: OpenHouse) -> None:
     assert not house.state.exists()
 
 
+def test_a_state_folder_that_cannot_be_made_is_told_in_words(open_house: OpenHouse) -> None:
+    house = open_house(**QUICK)
+    house.state.parent.write_text("in the way")
+    for words in (("engine",), ("watchdog",), DIRECT):
+        result = house.run(*words)
+        assert result.returncode == 1, words
+        assert "Traceback" not in result.stderr, words
+        assert "Not a directory" in result.stdout + result.stderr, words
+
+
 def test_in_another_home_no_account_is_made_up_that_would_be_flat(open_house: OpenHouse) -> None:
     house = open_house(**QUICK)
     result = house.run(*DIRECT)
