@@ -250,6 +250,7 @@ def _kill_on_signal(kill_file: KillFile) -> None:
     """SIGUSR1 flattens and halts, whatever else is done; before the engine is up, as soon as it is."""
     if sys.platform != "win32":
         signal.signal(signal.SIGUSR1, lambda number, frame: kill_file.ask("SIGUSR1"))
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGUSR1})
 
 
 def _stop_on_signals(stop: asyncio.Event) -> None:

@@ -42,8 +42,8 @@ def run(profile: str, settings: Settings | None, problem: str, reason: str, oper
     """
     folder = state_folder(profile)
     if sys.platform != "win32":
-        # The line it was asked over may drop: the closing goes on.
-        for number in (signal.SIGHUP, signal.SIGPIPE):
+        # The line it was asked over may drop: the closing goes on. So it does when somebody orders a flatten of it.
+        for number in (signal.SIGHUP, signal.SIGPIPE, signal.SIGUSR1):
             signal.signal(number, signal.SIG_IGN)
     clock = SystemClock()
     voice = Voice(clock)

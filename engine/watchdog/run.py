@@ -112,6 +112,8 @@ async def _watch(
     stop = asyncio.Event()
     if sys.platform != "win32":
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+        # Meant for the engine, by somebody who reaches for every process of the name.
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     voice.tell(
         f"watching profile {profile!r}: {settings.checks} checks without a guard cycle, then {settings.then};"
         f" {settings.kill_checks} with a kill file that nobody obeys, then flatten"

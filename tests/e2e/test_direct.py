@@ -317,6 +317,42 @@ def test_sigusr1_flattens_and_halts(open_house: OpenHouse) -> None:
     house.done("reset", "--yes", "--reason", "over")
 
 
+def test_sigusr1_for_every_process_of_the_house_ends_none_that_is_needed(open_house: OpenHouse) -> None:
+    house = trading(open_house, 2)
+    watchdog = house.start("watchdog")
+    assert watchdog.stdout is not None
+    assert "watching" in watchdog.stdout.readline()
+    engine, gateways = house.engine_pid(), house.pids("gateway")
+    for pid in (*gateways, watchdog.pid, engine):
+        os.kill(pid, signal.SIGUSR1)
+    seen = house.see(lambda seen: seen["engine"]["mode"] == "HALTED", "a halt")
+    assert seen["positions"] == []
+    assert house.pids("gateway") == gateways
+    assert watchdog.poll() is None
+    house.environment["QUARTERDECK_FLATTEN__HOLD_SECONDS"] = "600"
+    os.kill(engine, signal.SIGKILL)
+    direct = house.start(*DIRECT)
+    until(lambda: run_file(house)["role"] == "direct flatten", "it at work")
+    direct.send_signal(signal.SIGUSR1)
+    until(lambda: run_file(house)["gateways"], "it still at work")
+    assert direct.poll() is None
+
+
+def test_sigusr1_while_the_engine_is_made_waits_for_it(open_house: OpenHouse) -> None:
+    house = trading(open_house, 1)
+    os.kill(house.engine_pid(), signal.SIGKILL)
+    engine = house.launch_engine()
+
+    def waits() -> bool:
+        blocked = next(line for line in Path(f"/proc/{engine.pid}/status").read_text().splitlines() if "SigBlk" in line)
+        return bool(int(blocked.split()[1], 16) >> (signal.SIGUSR1 - 1) & 1)
+
+    until(waits, "the first of it")
+    engine.send_signal(signal.SIGUSR1)
+    seen = house.see(lambda seen: seen["engine"]["mode"] == "HALTED", "a halt")
+    assert (seen["positions"], seen["engine"]["halt_reason"]) == ([], "SIGUSR1")
+
+
 def test_the_kill_file_stops_a_running_engine_and_meets_the_next_start(open_house: OpenHouse) -> None:
     house = trading(open_house, 2)
     kill_file(house).write_text("from the file manager")
