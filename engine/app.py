@@ -193,7 +193,10 @@ def initialize_arguments(settings: Settings, market: PaperMarket | None) -> dict
 
 async def first_look(broker: Mt5Broker, settings: Settings) -> Account:
     """The account as it is, if it is the one that the profile pins. Raises StartError."""
-    sweep = await broker.sweep(())
+    try:
+        sweep = await broker.sweep(())
+    except BrokerError as error:
+        raise StartError(f"the account cannot be read: {error}") from error
     account = sweep.account
     if account is None:
         raise StartError(f"the account cannot be read: {'; '.join(map(str, sweep.errors))}")

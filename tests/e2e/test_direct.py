@@ -155,6 +155,17 @@ def test_a_hang_up_and_nobody_who_reads_do_not_end_it(open_house: OpenHouse) -> 
     started_again(house)
 
 
+def test_a_terminal_that_does_not_answer_at_first_is_asked_again(open_house: OpenHouse) -> None:
+    house = trading(open_house, 2)
+    os.kill(house.engine_pid(), signal.SIGKILL)
+    house.fault(kind="fail", call="initialize", count=2, error=[-10003, "not yet"])
+    house.fault(kind="hang", call="terminal_info")
+    printed = house.done(*DIRECT)
+    assert "the terminal cannot be reached, and is tried again: initialize: (-10003) not yet" in printed
+    assert "; looking again" in printed
+    assert "2 closed" in printed
+
+
 def test_a_paper_terminal_that_dies_under_it_is_started_again_as_it_was(open_house: OpenHouse) -> None:
     house = trading(open_house, 2, QUARTERDECK_FLATTEN__HOLD_SECONDS="5")
     house.fault(kind="closed", seconds=600)
