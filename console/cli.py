@@ -14,7 +14,7 @@ import typer
 
 from console.cli_alerts import add_commands as add_alert_commands
 from console.cli_close import close_commands
-from console.cli_parts import AsJson, Reason, Yes, attach_to, own_engine
+from console.cli_parts import AsJson, Reason, Yes, attach_to, attached_to, own_engine
 from console.cli_parts import checked as _checked
 from console.cli_parts import checked_reason as _checked_reason
 from console.cli_parts import confirm as _confirm
@@ -318,6 +318,9 @@ def _flatten(
 
     checked = _checked_reason(reason)
     if direct:
+        own_engine(context, "a direct flatten")
+        if attached_to(context).read_only:
+            raise typer.BadParameter("found it with --direct, which asks no engine", param_hint="--read-only")
         from console.cli_direct import flatten_directly
 
         raise typer.Exit(flatten_directly(context.obj, yes, checked))

@@ -7,16 +7,19 @@ import sys
 import typer
 
 from console import output
-from engine.config import SettingsError, load
+from engine.config import SettingsError, load_to_close, state_folder
 from engine.control.caller import via_of
 
 
 def flatten_directly(profile: str, yes: bool, reason: str) -> int:
     """Close everything on the profile's account from this process and return the exit code."""
     try:
-        settings = load(profile)
+        settings, problem = load_to_close(profile)
     except SettingsError as error:
         output.complain(str(error))
+        return 2
+    if settings is None and not state_folder(profile).is_dir():
+        output.complain(problem)
         return 2
     if not yes:
         if not sys.stdin.isatty():
@@ -28,4 +31,12 @@ def flatten_directly(profile: str, yes: bool, reason: str) -> int:
             return 1
     from engine.direct.run import run
 
-    return run(profile, settings, reason or "flattened directly", getpass.getuser(), via_of(os.environ))
+    return run(profile, settings, problem, reason or "flattened directly", _operator(), via_of(os.environ))
+
+
+def _operator() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        # No name in the environment, and none that the system knows.
+        return f"uid {os.getuid()}" if sys.platform != "win32" else "unknown"

@@ -7,6 +7,7 @@ started or stopped here.
 import difflib
 import getpass
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -23,6 +24,8 @@ service_commands = typer.Typer(
     rich_markup_mode=None, help="The engine and its watchdog as services.", no_args_is_help=True
 )
 ForUser = Annotated[bool, typer.Option("--user", help="In your own systemd; there is no other way yet.")]
+_SETTING = re.compile("__|^QUARTERDECK_ALERT_URL_")
+"""A variable that a service needs as much as this shell: a setting, or where an alert goes."""
 _BOOTED = Path("/run/systemd/system")
 
 
@@ -51,6 +54,8 @@ def _install(
     _needs_systemd(user)
     wanted = _units(context.obj)
     changed = [unit for unit in wanted if _shown(unit)]
+    for doubt in _doubts(context.obj):
+        output.complain(doubt)
     if changed:
         _agreed(yes, f"Write {len(changed)} unit files")
         _folder().mkdir(parents=True, exist_ok=True)
@@ -102,6 +107,19 @@ def _units(profile: str) -> tuple[Unit, Unit]:
     except (SettingsError, ValueError) as error:
         output.complain(str(error))
         raise typer.Exit(2) from None
+
+
+def _doubts(profile: str) -> list[str]:
+    """Why the services would not do what the same commands do in this shell."""
+    from engine.config import SettingsError, load
+
+    unseen = sorted(name for name in os.environ if name.startswith("QUARTERDECK_") and _SETTING.search(name))
+    doubts = [f"no unit says {', '.join(unseen)}: see systemctl --user edit, or the profile"] if unseen else []
+    try:
+        load(profile)
+    except SettingsError as error:
+        doubts.append(f"neither service would start: {error}")
+    return doubts
 
 
 def _home() -> str | None:

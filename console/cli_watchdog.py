@@ -1,13 +1,15 @@
 """`quarterdeck watchdog`: watches a profile's engine from a process of its own, in the foreground.
 
 In: a profile, and what follows when no guard cycle is completed. Out: a line for each change; 0 when it was told to
-end, 2 for settings, 75 when one runs already.
+end, 1 when it cannot start, 2 for settings, 75 when one runs already.
 """
 
 from enum import StrEnum
 from typing import Annotated
 
 import typer
+
+from console.cli_parts import own_engine
 
 
 class Follows(StrEnum):
@@ -34,6 +36,7 @@ def _watchdog(
     ] = None,
 ) -> None:
     """Watch the engine from a process of its own, until Ctrl+C: alert, restart or flatten when its guard hangs."""
+    own_engine(context, "a watchdog")
     from console import output
     from engine.config import SettingsError, load
     from engine.watchdog.run import run

@@ -1,6 +1,7 @@
 """`python -m engine`: one account's engine in the foreground, without any screen."""
 
 import argparse
+import signal
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -10,6 +11,9 @@ from engine.config import SettingsError, load
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the engine of a profile. Exit code: 0 stopped, 1 failed, 2 usage or settings, 75 one runs already."""
+    if sys.platform != "win32":
+        # The order to flatten waits until there is somebody to take it: until then it would end the process.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
     parser = argparse.ArgumentParser(prog="quarterdeck engine", description="Run an engine without any screen.")
     parser.add_argument("--profile", default="paper", help="the profile to run (default: paper)")
     parser.add_argument(

@@ -62,15 +62,18 @@ def run(profile: str, settings: Settings) -> int:
     """Run the engine in the foreground and return its exit code."""
     _log_as_json()
     folder = state_folder(profile)
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    kill_file = KillFile(folder)
-    _kill_on_signal(kill_file)
     lock = filelock.FileLock(folder / LOCK_NAME)
     try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        kill_file = KillFile(folder)
+        _kill_on_signal(kill_file)
         lock.acquire(timeout=_LOCK_SECONDS)
     except filelock.Timeout:
         print(f"an engine runs already for profile {profile!r} ({folder})", file=sys.stderr)  # noqa: T201
         return EXIT_ALREADY_RUNNING
+    except OSError as error:
+        print(f"the engine does not start: {error}", file=sys.stderr)  # noqa: T201
+        return EXIT_FAILED
     try:
         asyncio.run(_serve(profile, settings, folder, kill_file))
     except (StartError, SettingsError) as error:
@@ -190,7 +193,10 @@ def initialize_arguments(settings: Settings, market: PaperMarket | None) -> dict
 
 async def first_look(broker: Mt5Broker, settings: Settings) -> Account:
     """The account as it is, if it is the one that the profile pins. Raises StartError."""
-    sweep = await broker.sweep(())
+    try:
+        sweep = await broker.sweep(())
+    except BrokerError as error:
+        raise StartError(f"the account cannot be read: {error}") from error
     account = sweep.account
     if account is None:
         raise StartError(f"the account cannot be read: {'; '.join(map(str, sweep.errors))}")
@@ -247,6 +253,7 @@ def _kill_on_signal(kill_file: KillFile) -> None:
     """SIGUSR1 flattens and halts, whatever else is done; before the engine is up, as soon as it is."""
     if sys.platform != "win32":
         signal.signal(signal.SIGUSR1, lambda number, frame: kill_file.ask("SIGUSR1"))
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGUSR1})
 
 
 def _stop_on_signals(stop: asyncio.Event) -> None:

@@ -193,8 +193,8 @@ class PaperSettings(Section):
         return self
 
 
-class Settings(BaseSettings):
-    """All settings of a profile. Precedence: command line, environment, TOML file, defaults."""
+class WhichAccount(BaseSettings):
+    """The tables that say which account a profile is for. Precedence as below."""
 
     model_config = SettingsConfigDict(
         frozen=True,
@@ -206,22 +206,7 @@ class Settings(BaseSettings):
 
     account: AccountSettings = AccountSettings()
     terminal: TerminalSettings = TerminalSettings()
-    drawdown: DrawdownSettings = DrawdownSettings()
-    guards: GuardSettings = GuardSettings()
-    reading: ReadingSettings = ReadingSettings()
-    gateway: GatewaySettings = GatewaySettings()
-    loop: LoopSettings = LoopSettings()
-    entry: EntrySettings = EntrySettings()
-    flatten: FlattenSettings = FlattenSettings()
     paper: PaperSettings = PaperSettings()
-    watchdog: WatchdogSettings = WatchdogSettings()
-    alerts: AlertSettings = AlertSettings()
-    control: ControlSettings = ControlSettings()
-
-    @property
-    def is_paper(self) -> bool:
-        """Whether this profile trades on the paper terminal."""
-        return self.terminal.module == PAPER_MODULE
 
     @classmethod
     def settings_customise_sources(
@@ -234,6 +219,26 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """The environment stands above the file, whose content is given as the initial values."""
         return env_settings, init_settings
+
+
+class Settings(WhichAccount):
+    """All settings of a profile. Precedence: command line, environment, TOML file, defaults."""
+
+    drawdown: DrawdownSettings = DrawdownSettings()
+    guards: GuardSettings = GuardSettings()
+    reading: ReadingSettings = ReadingSettings()
+    gateway: GatewaySettings = GatewaySettings()
+    loop: LoopSettings = LoopSettings()
+    entry: EntrySettings = EntrySettings()
+    flatten: FlattenSettings = FlattenSettings()
+    watchdog: WatchdogSettings = WatchdogSettings()
+    alerts: AlertSettings = AlertSettings()
+    control: ControlSettings = ControlSettings()
+
+    @property
+    def is_paper(self) -> bool:
+        """Whether this profile trades on the paper terminal."""
+        return self.terminal.module == PAPER_MODULE
 
 
 def home() -> Path:
@@ -261,15 +266,7 @@ def load(profile: str, overrides: dict[str, dict[str, Any]] | None = None) -> Se
 
     Raises SettingsError that names the file and the key. A missing file is the defaults.
     """
-    path = home() / "profiles" / f"{checked_profile(profile)}.toml"
-    values: dict[str, Any] = {}
-    if path.exists():
-        try:
-            values = tomllib.loads(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise SettingsError(f"{path}: {error}") from error
-    elif profile != "paper":
-        raise SettingsError(f"no profile {profile!r}: {path} does not exist (only 'paper' needs no file)")
+    path, values = _stored(profile)
     try:
         settings = Settings(**values)
         if overrides:
@@ -284,3 +281,39 @@ def load(profile: str, overrides: dict[str, dict[str, Any]] | None = None) -> Se
         )
         raise SettingsError(f"profile {profile!r} ({path} and QUARTERDECK_* variables): {problems}") from error
     return settings
+
+
+def load_to_close(profile: str) -> tuple[Settings | None, str]:
+    """Read a profile for closing everything on its account, which no misspelt limit may prevent.
+
+    Returns the settings, and why the profile cannot be used, "" when it can: of one that cannot, the tables that say
+    which account it is, and the defaults. None when not even those can be told. Raises SettingsError for a name that
+    no profile may have.
+    """
+    checked_profile(profile)
+    try:
+        return load(profile), ""
+    except SettingsError as error:
+        problem = str(error)
+    try:
+        _, values = _stored(profile)
+        # One that is misspelt may be any of those.
+        if not set(values) <= set(Settings.model_fields):
+            return None, problem
+        which = WhichAccount(**{name: values[name] for name in WhichAccount.model_fields if name in values})
+    except (SettingsError, ValidationError):
+        return None, problem
+    return Settings.model_construct(account=which.account, terminal=which.terminal, paper=which.paper), problem
+
+
+def _stored(profile: str) -> tuple[Path, dict[str, Any]]:
+    """A profile's file and what it says."""
+    path = home() / "profiles" / f"{checked_profile(profile)}.toml"
+    if path.exists():
+        try:
+            return path, tomllib.loads(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise SettingsError(f"{path}: {error}") from error
+    if profile != "paper":
+        raise SettingsError(f"no profile {profile!r}: {path} does not exist (only 'paper' needs no file)")
+    return path, {}

@@ -95,6 +95,11 @@ def write(folder: Path, reason: str) -> bool:
     return True
 
 
+def stands(folder: Path) -> bool:
+    """Whether a kill file is seen there."""
+    return os.path.lexists(folder / NAME)
+
+
 def _identity(found: os.stat_result) -> tuple[int, int]:
     return found.st_dev, found.st_ino
 

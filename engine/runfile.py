@@ -55,6 +55,7 @@ class RunFile:
         self._ours = False
         """Whether the file there is this owner's."""
         self._gateways: dict[str, Known] = {}
+        self._complained: set[str] = set()
 
     def begin(self, role: Literal["engine", "direct flatten"]) -> None:
         """This process has taken the lock."""
@@ -82,7 +83,7 @@ class RunFile:
         except FileNotFoundError:
             self._keep(self._begun())
         except OSError as error:
-            _log.error("the run file cannot be touched: %s", error)
+            self._complain("touched", error)
 
     def _begun(self) -> Run:
         if self._run is None:
@@ -96,18 +97,24 @@ class RunFile:
             beside.write_text(json.dumps(asdict(run), indent=1), encoding="utf-8")
             os.replace(beside, self._path)
         except OSError as error:
-            _log.error("the run file cannot be written: %s", error)
+            self._complain("written", error)
             if not self._ours:
                 self._take_away()
         else:
             self._ours = True
+
+    def _complain(self, what: str, error: OSError) -> None:
+        """Log why the disk took something not: once, since it is tried every second."""
+        if what not in self._complained:
+            self._complained.add(what)
+            _log.error("the run file cannot be %s: %s", what, error)
 
     def _take_away(self) -> None:
         """Remove what an earlier owner has left: its orderly stop would be taken for this one's."""
         try:
             self._path.unlink(missing_ok=True)
         except OSError as error:
-            _log.error("the run file of an earlier owner cannot be removed: %s", error)
+            self._complain("taken from an earlier owner", error)
 
 
 def run_path(folder: Path) -> Path:

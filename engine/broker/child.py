@@ -171,7 +171,10 @@ def _start_process(address: Mapping[str, Any], log: Path | None) -> "subprocess.
     else:
         apart = {"start_new_session": True}
     with contextlib.ExitStack() as stack:
-        errors = stack.enter_context(log.open("ab")) if log is not None else subprocess.DEVNULL
+        errors: int | IO[bytes] = subprocess.DEVNULL
+        # On a disk that takes nothing any more it starts without: there may be something to close.
+        with contextlib.suppress(OSError):
+            errors = stack.enter_context(log.open("ab")) if log is not None else errors
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", "engine.broker.worker"],
             stdin=subprocess.PIPE,

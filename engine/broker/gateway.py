@@ -75,7 +75,11 @@ class Gateways:
         """Replacements that came up since `start`."""
 
     async def start(self) -> None:
-        """Bring both up. Raises BrokerError with the broker's reason if one does not come up; none is left then."""
+        """Bring both up. Raises BrokerError with the broker's reason if one does not come up; none is left then.
+
+        It may be tried again then.
+        """
+        self._stopped = False
         ups = [asyncio.create_task(self._connect(lane)) for lane in Lane]
         try:
             await asyncio.gather(*ups)

@@ -152,6 +152,9 @@ def _die_with_the_engine() -> None:
 def main() -> None:
     """Connect to the engine that started this process and serve it until it goes."""
     _die_with_the_engine()
+    if sys.platform != "win32":
+        # An order to flatten, by somebody who reaches for every process of the name: a gateway is needed for it.
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     address = json.loads(sys.stdin.readline())
     with socket.create_connection(("127.0.0.1", address["port"])) as wire:
         wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

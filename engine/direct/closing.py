@@ -100,17 +100,23 @@ async def close_everything(
 
 @contextlib.asynccontextmanager
 async def _market(settings: Settings, folder: Path, *, fenced: bool) -> AsyncIterator[PaperMarket | None]:
-    """The paper terminal, for a paper profile. It is ended only by who has the account for himself."""
+    """The paper terminal, for a paper profile. It is revived and ended only by who has the account for himself."""
     if not settings.is_paper:
         yield None
         return
+    if not (folder / PAPER_FOLDER).is_dir():
+        # A new one would be flat, and not the one that is meant.
+        raise NothingSent(f"no paper account was ever opened in {folder}: is QUARTERDECK_HOME the engine's?")
     try:
         market = await open_paper_market(settings.paper, folder / PAPER_FOLDER, as_it_was=True)
     except (ValueError, OSError) as error:
         raise NothingSent(f"the paper terminal does not start: {error}") from error
-    yield market
-    if fenced:
-        await market.shutdown()
+    if not fenced:
+        yield market
+        return
+    with market.watching():
+        yield market
+    await market.shutdown()
 
 
 async def _start(gateways: Gateways, tell: Tell) -> None:

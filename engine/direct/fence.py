@@ -5,8 +5,12 @@ pid and birth in the run file; a pid alone may be another's by now.
 """
 
 import asyncio
+import errno
+import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 import filelock
 
@@ -23,7 +27,44 @@ _STILL_SECONDS = 5.0
 Tell = Callable[[str], None]
 
 
-async def fence(folder: Path, clock: Clock, tell: Tell) -> filelock.BaseFileLock | None:
+class Lock(Protocol):
+    """A lock that is held."""
+
+    def release(self) -> object:
+        """Let it go."""
+        ...
+
+
+class _ReadOnlyLock:
+    """The same lock on the same file where the disk takes no writes: the file is opened for reading only."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._descriptor = -1
+
+    def acquire(self) -> None:
+        """Take it. Raises filelock.Timeout when another process has it."""
+        if sys.platform == "win32":
+            raise OSError(errno.EROFS, "a disk that takes no writes", str(self._path))
+        import fcntl
+
+        descriptor = os.open(self._path, os.O_RDONLY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            os.close(descriptor)
+            raise filelock.Timeout(str(self._path)) from error
+        except BaseException:
+            os.close(descriptor)
+            raise
+        self._descriptor = descriptor
+
+    def release(self) -> None:
+        """Let it go."""
+        os.close(self._descriptor)
+
+
+async def fence(folder: Path, clock: Clock, tell: Tell) -> Lock | None:
     """Kill whoever has the account in hand and take the lock. None: it may still be in hand."""
     run = read_run(folder)
     if run is not None:
@@ -63,18 +104,21 @@ async def _dead(run: Run, clock: Clock, tell: Tell) -> bool:
     return not left
 
 
-async def _lock(folder: Path, clock: Clock, tell: Tell) -> filelock.BaseFileLock | None:
-    lock = filelock.FileLock(folder / LOCK_NAME)
+async def _lock(folder: Path, clock: Clock, tell: Tell) -> Lock | None:
+    lock: filelock.BaseFileLock | _ReadOnlyLock = filelock.FileLock(folder / LOCK_NAME, timeout=0)
     until = clock.monotonic() + _LOCK_SECONDS
     while True:
         try:
-            lock.acquire(timeout=0)
+            lock.acquire()
         except filelock.Timeout:
             if clock.monotonic() >= until:
                 tell(f"another process holds {folder / LOCK_NAME} and cannot be told by {run_path(folder)}")
                 return None
             await asyncio.sleep(_POLL_SECONDS)
         except OSError as error:
+            if error.errno == errno.EROFS and not isinstance(lock, _ReadOnlyLock):
+                lock = _ReadOnlyLock(folder / LOCK_NAME)
+                continue
             tell(f"the lock cannot be taken: {error}")
             return None
         else:

@@ -9,9 +9,9 @@ import contextlib
 import os
 import signal
 import sys
+from collections.abc import Coroutine
 from pathlib import Path
-
-import filelock
+from typing import Any
 
 from engine import killswitch
 from engine.clock import Clock, SystemClock
@@ -22,7 +22,7 @@ from engine.control.client import ControlClient, ControlError
 from engine.control.messages import FlattenView
 from engine.direct.asking import NotAllowed, UnknownToken, ask, follow
 from engine.direct.closing import NothingSent, Order, close_everything
-from engine.direct.fence import fence
+from engine.direct.fence import Lock, fence
 from engine.runfile import RunFile, Stopped, read_run
 from engine.state import EngineMode
 from engine.voice import Voice
@@ -34,30 +34,57 @@ _ROUNDS = 3
 """An engine that its host has started again meanwhile is asked anew, so often."""
 
 
-def run(profile: str, settings: Settings, reason: str, operator: str, via: str) -> int:
-    """Close everything on the profile's account and return the exit code."""
+def run(profile: str, settings: Settings | None, problem: str, reason: str, operator: str, via: str) -> int:
+    """Close everything on the profile's account and return the exit code.
+
+    `problem` is why the profile cannot be used as it is, "" when it can; without settings the engine is asked and the
+    kill file written, but nothing is closed from here.
+    """
     folder = state_folder(profile)
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     if sys.platform != "win32":
-        # The line it was asked over may drop: the closing goes on.
-        for number in (signal.SIGHUP, signal.SIGPIPE):
+        # The line it was asked over may drop: the closing goes on. So it does when somebody orders a flatten of it.
+        for number in (signal.SIGHUP, signal.SIGPIPE, signal.SIGUSR1):
             signal.signal(number, signal.SIG_IGN)
     clock = SystemClock()
     voice = Voice(clock)
     try:
-        return asyncio.run(_run(settings, folder, reason, operator, via, clock, voice))
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        voice.tell(f"there is no state folder, and it goes on without: {error}")
+    if problem:
+        voice.tell(f"the profile is wrong, and keeps nobody from closing: {problem}")
+    try:
+        if settings is None:
+            return asyncio.run(_ask_only(folder, reason, clock, voice))
+        return asyncio.run(_until_told_to_end(_run(settings, folder, reason, operator, via, clock, voice)))
     except (NothingSent, NotAllowed) as error:
         voice.tell(f"NOTHING MORE IS SENT: {error}")
         return REFUSED
-    except KeyboardInterrupt:
-        voice.tell("INTERRUPTED, NOT FLAT: start it again, or the engine, which goes on with it")
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        goes_on = ", or the engine, which goes on with it" if killswitch.stands(folder) else ""
+        voice.tell(f"INTERRUPTED, NOT KNOWN TO BE FLAT: start it again{goes_on}")
         return NOT_FLAT
+
+
+async def _until_told_to_end(work: Coroutine[Any, Any, int]) -> int:
+    """Do the work; a SIGTERM interrupts it as Ctrl+C does, so that how it ended is said."""
+    task = asyncio.ensure_future(work)
+    if sys.platform != "win32":
+        loop = asyncio.get_running_loop()
+
+        def end() -> None:
+            # A second one ends the process, whatever the first still waits for.
+            loop.remove_signal_handler(signal.SIGTERM)
+            task.cancel()
+
+        loop.add_signal_handler(signal.SIGTERM, end)
+    return await task
 
 
 async def _run(
     settings: Settings, folder: Path, reason: str, operator: str, via: str, clock: Clock, voice: Voice
 ) -> int:
-    lock: filelock.BaseFileLock | None = None
+    lock: Lock | None = None
     run = read_run(folder)
     account = run.account if run is not None else ""
     with contextlib.ExitStack() as stack:
@@ -83,8 +110,21 @@ async def _run(
         if run_file is not None:
             run_file.stopped(Stopped(f"{clock.utc():%Y-%m-%dT%H:%M:%S}Z", EngineMode.HALTED, 0, 0))
         voice.tell(report.statement)
-        voice.tell(f"no reset is taken while {folder / killswitch.NAME} is there: remove it by hand when you know why")
+        kill_file = folder / killswitch.NAME
+        if killswitch.stands(folder):
+            voice.tell(f"no reset is taken while {kill_file} is there: remove it by hand when you know why")
+        else:
+            voice.tell(f"{kill_file} is not there: an engine that is started may open again")
     return FLAT
+
+
+async def _ask_only(folder: Path, reason: str, clock: Clock, voice: Voice) -> int:
+    """Do what needs no settings. An engine that hangs is not killed: it may obey the kill file yet."""
+    ended = await _by_the_engine(folder, reason, clock, voice)
+    if ended is None:
+        _write_kill_file(folder, reason, voice)
+        raise NothingSent("the profile does not say which account it is: mend it, and start this again")
+    return ended
 
 
 async def _by_the_engine(folder: Path, reason: str, clock: Clock, voice: Voice) -> int | None:
@@ -118,4 +158,5 @@ def _write_kill_file(folder: Path, reason: str, voice: Voice) -> None:
         if killswitch.write(folder, f"flatten --direct: {reason}"):
             voice.tell(f"wrote {folder / killswitch.NAME}")
     except OSError as error:
-        voice.tell(f"the kill file could not be written, and it goes on without: {error}")
+        without = "its reason" if killswitch.stands(folder) else "it"
+        voice.tell(f"the kill file could not be written, and it goes on without {without}: {error}")

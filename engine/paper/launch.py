@@ -37,9 +37,12 @@ class PaperMarket:
     A terminal that dies is started again, as whoever looks after a real one would: its account is in its file.
     """
 
-    def __init__(self, settings: PaperSettings, folder: Path, control: PaperControl, status: PaperStatus) -> None:
+    def __init__(
+        self, settings: PaperSettings, folder: Path, control: PaperControl, status: PaperStatus, *, as_it_was: bool
+    ) -> None:
         self._settings = settings
         self._folder = folder
+        self._as_it_was = as_it_was
         self._control = control
         self.address_file = _address(folder)
         self.symbols = tuple(status.symbols)
@@ -82,7 +85,7 @@ class PaperMarket:
 
     async def _start_again(self) -> None:
         try:
-            self._control = await _find_or_start(self._settings, self._folder)
+            self._control = await _find_or_start(self._settings, self._folder, as_it_was=self._as_it_was)
         except (OSError, EOFError, ValueError) as problem:
             # TimeoutError among them. The engine is blind meanwhile; the next look tries again.
             _log.error("the paper terminal does not start: %s", problem)
@@ -96,7 +99,7 @@ async def open_paper_market(settings: PaperSettings, folder: Path, *, as_it_was:
     Raises ValueError with what the terminal said when it does not start.
     """
     control = await _find_or_start(settings, folder, as_it_was=as_it_was)
-    return PaperMarket(settings, folder, control, await control.status())
+    return PaperMarket(settings, folder, control, await control.status(), as_it_was=as_it_was)
 
 
 async def _find_or_start(settings: PaperSettings, folder: Path, *, as_it_was: bool = False) -> PaperControl:

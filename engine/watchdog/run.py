@@ -24,6 +24,7 @@ from engine.watchdog.look import Look
 from engine.watchdog.settings import Then, WatchdogSettings
 from engine.watchdog.telling import Deliver, Telling
 
+EXIT_FAILED = 1
 EXIT_ALREADY_RUNNING = 75
 LOCK_NAME = "watchdog.lock"
 CHECK_SECONDS = 1.0
@@ -74,13 +75,16 @@ class Watchdog:
 def run(profile: str, settings: Settings, then: Then | None = None) -> int:
     """Watch a profile in the foreground and return the exit code; `then` stands above the profile's."""
     folder = state_folder(profile)
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     lock = filelock.FileLock(folder / LOCK_NAME)
     try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         lock.acquire(timeout=0)
     except filelock.Timeout:
         print(f"a watchdog runs already for profile {profile!r} ({folder})", file=sys.stderr)  # noqa: T201
         return EXIT_ALREADY_RUNNING
+    except OSError as error:
+        print(f"the watchdog does not start: {error}", file=sys.stderr)  # noqa: T201
+        return EXIT_FAILED
     watched = settings.watchdog if then is None else settings.watchdog.model_copy(update={"then": then})
     clock = SystemClock()
     voice = Voice(clock, "%Y-%m-%dT%H:%M:%SZ")
@@ -108,6 +112,8 @@ async def _watch(
     stop = asyncio.Event()
     if sys.platform != "win32":
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+        # Meant for the engine, by somebody who reaches for every process of the name.
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     voice.tell(
         f"watching profile {profile!r}: {settings.checks} checks without a guard cycle, then {settings.then};"
         f" {settings.kill_checks} with a kill file that nobody obeys, then flatten"

@@ -155,6 +155,81 @@ def test_a_hang_up_and_nobody_who_reads_do_not_end_it(open_house: OpenHouse) -> 
     started_again(house)
 
 
+def test_a_terminal_that_does_not_answer_at_first_is_asked_again(open_house: OpenHouse) -> None:
+    house = trading(open_house, 2)
+    os.kill(house.engine_pid(), signal.SIGKILL)
+    house.fault(kind="fail", call="initialize", count=2, error=[-10003, "not yet"])
+    house.fault(kind="hang", call="terminal_info")
+    printed = house.done(*DIRECT)
+    assert "the terminal cannot be reached, and is tried again: initialize: (-10003) not yet" in printed
+    assert "; looking again" in printed
+    assert "2 closed" in printed
+
+
+def test_a_paper_terminal_that_dies_under_it_is_started_again_as_it_was(open_house: OpenHouse) -> None:
+    house = trading(open_house, 2, QUARTERDECK_FLATTEN__HOLD_SECONDS="5")
+    house.fault(kind="closed", seconds=600)
+    os.kill(house.engine_pid(), signal.SIGKILL)
+    direct = house.start(*DIRECT)
+    fallback = house.state / "journal.fallback"
+    until(lambda: fallback.exists() and b"flatten_deferred" in fallback.read_bytes(), "a close that is deferred")
+    (terminal,) = house.pids("paper terminal")
+    os.kill(terminal, signal.SIGKILL)
+    printed, _ = direct.communicate(timeout=60)
+    assert direct.returncode == 0, printed
+    assert "the broker does not answer" in printed
+    assert "2 closed" in printed
+    started_again(house)
+
+
+def test_what_ends_it_in_order_has_it_say_that_the_account_is_not_flat(open_house: OpenHouse) -> None:
+    house = trading(open_house, 1, QUARTERDECK_FLATTEN__HOLD_SECONDS="600")
+    os.kill(house.engine_pid(), signal.SIGKILL)
+    direct = house.start(*DIRECT)
+    until(lambda: run_file(house)["role"] == "direct flatten", "it at work")
+    direct.send_signal(signal.SIGTERM)
+    printed, _ = direct.communicate(timeout=30)
+    assert direct.returncode == 3
+    assert "INTERRUPTED, NOT KNOWN TO BE FLAT" in printed
+    until(lambda: not house.pids("gateway"), "the end of its gateways")
+
+
+@pytest.mark.parametrize("wrong", ["[guards]\npresetz = []\n", "[flatten]\nhold_seconds = -1\n[drawdown]\nlimit = 1\n"])
+def test_a_profile_that_is_wrong_meanwhile_keeps_nobody_from_closing(open_house: OpenHouse, wrong: str) -> None:
+    house = trading(open_house, 2)
+    os.kill(house.engine_pid(), signal.SIGSTOP)
+    profile = house.home / "profiles" / "paper.toml"
+    profile.parent.mkdir()
+    profile.write_text(wrong)
+    printed = house.done(*DIRECT)
+    assert "the profile is wrong, and keeps nobody from closing" in printed
+    assert "2 closed" in printed
+    assert "flat, confirmed by the broker at" in printed
+    profile.unlink()
+    started_again(house)
+
+
+def test_a_profile_that_does_not_say_which_account_it_is_still_asks_and_writes_the_kill_file(
+    open_house: OpenHouse,
+) -> None:
+    house = trading(open_house, 1)
+    engine = house.engine_pid()
+    profile = house.home / "profiles" / "paper.toml"
+    profile.parent.mkdir()
+    profile.write_text("[terminl]\n")
+    os.kill(engine, signal.SIGSTOP)
+    result = house.run(*DIRECT)
+    assert result.returncode == 1
+    assert "terminl" in result.stdout
+    assert "NOTHING MORE IS SENT" in result.stdout
+    assert kill_file(house).exists()
+    os.kill(engine, signal.SIGCONT)
+    seen = house.see(lambda seen: seen["engine"]["mode"] == "HALTED", "the engine obeys the file")
+    assert seen["positions"] == []
+    # One that answers does it whatever the profile says by now.
+    assert "flat, confirmed by the broker at" in house.done(*DIRECT)
+
+
 def test_a_run_file_that_cannot_be_written_or_is_taken_away_keeps_nobody_from_closing(open_house: OpenHouse) -> None:
     house = trading(open_house, 2, QUARTERDECK_FLATTEN__HOLD_SECONDS="600")
     os.kill(house.engine_pid(), signal.SIGKILL)
@@ -225,6 +300,25 @@ def test_it_asks_before_it_acts(open_house: OpenHouse) -> None:
     assert not house.state.exists()
 
 
+def test_a_state_folder_that_cannot_be_made_is_told_in_words(open_house: OpenHouse) -> None:
+    house = open_house(**QUICK)
+    house.state.parent.write_text("in the way")
+    for words in (("engine",), ("watchdog",), DIRECT):
+        result = house.run(*words)
+        assert result.returncode == 1, words
+        assert "Traceback" not in result.stderr, words
+        assert "Not a directory" in result.stdout + result.stderr, words
+
+
+def test_in_another_home_no_account_is_made_up_that_would_be_flat(open_house: OpenHouse) -> None:
+    house = open_house(**QUICK)
+    result = house.run(*DIRECT)
+    assert result.returncode == 1
+    assert "is QUARTERDECK_HOME the engine's?" in result.stdout
+    assert "flat, confirmed" not in result.stdout
+    house.nothing_left()
+
+
 def test_sigusr1_flattens_and_halts(open_house: OpenHouse) -> None:
     house = trading(open_house, 2)
     os.kill(house.engine_pid(), signal.SIGUSR1)
@@ -232,6 +326,42 @@ def test_sigusr1_flattens_and_halts(open_house: OpenHouse) -> None:
     assert seen["positions"] == []
     assert seen["engine"]["halt_reason"] == "SIGUSR1"
     house.done("reset", "--yes", "--reason", "over")
+
+
+def test_sigusr1_for_every_process_of_the_house_ends_none_that_is_needed(open_house: OpenHouse) -> None:
+    house = trading(open_house, 2)
+    watchdog = house.start("watchdog")
+    assert watchdog.stdout is not None
+    assert "watching" in watchdog.stdout.readline()
+    engine, gateways = house.engine_pid(), house.pids("gateway")
+    for pid in (*gateways, watchdog.pid, engine):
+        os.kill(pid, signal.SIGUSR1)
+    seen = house.see(lambda seen: seen["engine"]["mode"] == "HALTED", "a halt")
+    assert seen["positions"] == []
+    assert house.pids("gateway") == gateways
+    assert watchdog.poll() is None
+    house.environment["QUARTERDECK_FLATTEN__HOLD_SECONDS"] = "600"
+    os.kill(engine, signal.SIGKILL)
+    direct = house.start(*DIRECT)
+    until(lambda: run_file(house)["role"] == "direct flatten", "it at work")
+    direct.send_signal(signal.SIGUSR1)
+    until(lambda: run_file(house)["gateways"], "it still at work")
+    assert direct.poll() is None
+
+
+def test_sigusr1_while_the_engine_is_made_waits_for_it(open_house: OpenHouse) -> None:
+    house = trading(open_house, 1)
+    os.kill(house.engine_pid(), signal.SIGKILL)
+    engine = house.launch_engine()
+
+    def waits() -> bool:
+        blocked = next(line for line in Path(f"/proc/{engine.pid}/status").read_text().splitlines() if "SigBlk" in line)
+        return bool(int(blocked.split()[1], 16) >> (signal.SIGUSR1 - 1) & 1)
+
+    until(waits, "the first of it")
+    engine.send_signal(signal.SIGUSR1)
+    seen = house.see(lambda seen: seen["engine"]["mode"] == "HALTED", "a halt")
+    assert (seen["positions"], seen["engine"]["halt_reason"]) == ([], "SIGUSR1")
 
 
 def test_the_kill_file_stops_a_running_engine_and_meets_the_next_start(open_house: OpenHouse) -> None:

@@ -289,6 +289,12 @@ async def test_worker_that_dies_in_the_handshake_is_a_broker_error(tmp_path: Pat
     assert "see its log" in error.text
 
 
+async def test_a_log_that_cannot_be_opened_keeps_no_gateway_from_starting(tmp_path: Path) -> None:
+    gateway = await spawn_workers(MODULE, {"path": str(tmp_path)}, tmp_path / "gone" / "gateway.log")("orders")
+    gateway.kill()
+    await gateway.reap()
+
+
 async def test_worker_that_crashes_leaves_its_reason_in_the_log(tmp_path: Path) -> None:
     log = tmp_path / "gateway.log"
     gateway = await spawn_workers(MODULE, {"path": str(tmp_path)}, log)("orders")

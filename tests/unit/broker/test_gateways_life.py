@@ -88,6 +88,23 @@ def test_start_kills_the_one_that_came_up_when_the_other_does_not() -> None:
     run(scenario())
 
 
+def test_a_start_after_one_that_failed_replaces_what_dies_as_ever() -> None:
+    async def scenario() -> None:
+        world = World()
+        world.spawn_errors = 1
+        with pytest.raises(BrokerError):
+            await world.gateways.start()
+        await world.gateways.start()
+        world.connections["orders"].kill()
+        await settle()
+        await asyncio.sleep(1.0)
+        assert world.gateways.state(Lane.ORDERS) == "ready"
+        assert world.gateways.restarts == 1
+        await world.gateways.stop()
+
+    run(scenario())
+
+
 def test_stop_answers_everybody_and_stays_stopped() -> None:
     async def scenario() -> None:
         world = World()

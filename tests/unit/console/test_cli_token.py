@@ -59,10 +59,18 @@ def test_another_user_s_socket_is_spoken_to_and_never_starts_an_engine(
     missing = run("pause")
     assert missing.exit_code == 4
     assert "nobody.sock" in missing.stderr
-    for words in (["engine"], ["journal", "verify"], ["token", "list"]):
+    own = (["engine"], ["journal", "verify"], ["token", "list"], ["watchdog"], ["flatten", "--direct", "--yes"])
+    for words in own:
         refused = run(*words)
         assert refused.exit_code == 2, words
         assert "your own profile" in " ".join(refused.stderr.split())
+
+
+def test_what_only_looks_flattens_nothing_directly(run: Run, state: Path) -> None:
+    refused = run("--read-only", "flatten", "--direct", "--yes")
+    assert refused.exit_code == 2
+    assert "--read-only" in refused.stderr
+    assert list(state.iterdir()) == []
 
 
 def test_a_variable_that_holds_no_token_is_said_before_any_screen_opens(

@@ -132,6 +132,19 @@ def test_install_writes_and_has_them_read_and_enables_only_if_told(machine: Mach
     assert machine.asked()[1:] == ["--user daemon-reload", f"--user enable {ENGINE} {WATCHDOG}"]
 
 
+def test_install_names_what_a_service_will_not_see(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QUARTERDECK_DRAWDOWN__LIMIT_PERCENT", "4")
+    monkeypatch.setenv("QUARTERDECK_ALERT_URL_PHONE", "tgram://secret/1")
+    monkeypatch.setenv("QUARTERDECK_TOKEN", "t")
+    done = machine.run("install", "--user", "--yes")
+    assert done.exit_code == 0, done.output
+    assert "no unit says QUARTERDECK_ALERT_URL_PHONE, QUARTERDECK_DRAWDOWN__LIMIT_PERCENT:" in done.output
+    assert "secret" not in done.output
+    assert "neither service would start" not in done.output
+    monkeypatch.setenv("QUARTERDECK_DRAWDOWN__LIMIT", "4")
+    assert "neither service would start" in machine.run("install", "--user", "--yes").output
+
+
 def test_a_unit_that_was_changed_by_hand_is_shown_with_its_difference_before_it_goes(machine: Machine) -> None:
     machine.run("install", "--user", "--yes")
     path = machine.units / ENGINE

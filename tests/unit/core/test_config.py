@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.config import SettingsError, checked_profile, home, load, state_folder
+from engine.config import SettingsError, checked_profile, home, load, load_to_close, state_folder
 
 
 @pytest.fixture(autouse=True)
@@ -86,3 +86,48 @@ def test_a_profile_name_cannot_leave_its_folder(name: str) -> None:
 def test_without_the_variable_the_home_is_the_users_data_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("QUARTERDECK_HOME")
     assert home().name == "quarterdeck"
+
+
+LIVE = '[terminal]\nmodule = "MetaTrader5"\n[account]\nlogin = 1\nserver = "Broker-Live"\n'
+
+
+@pytest.mark.parametrize(
+    "wrong", ["[guards]\npresetz = []\n", "[flatten]\nhold_seconds = 0\n", "[control]\nusers = 3\n"]
+)
+def test_for_closing_what_is_wrong_beside_the_account_counts_for_nothing(own_home: Path, wrong: str) -> None:
+    profile(own_home, LIVE + wrong, "live")
+    settings, problem = load_to_close("live")
+    assert settings is not None
+    assert (settings.terminal.module, settings.account.login, settings.account.server) == (
+        "MetaTrader5",
+        1,
+        "Broker-Live",
+    )
+    assert settings.flatten.hold_seconds == 3.0
+    assert wrong[1:4] in problem
+    profile(own_home, LIVE, "live")
+    settings, problem = load_to_close("live")
+    assert (settings, problem) == (load("live"), "")
+
+
+def test_for_closing_a_wrong_variable_counts_for_nothing_either(
+    own_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    profile(own_home, LIVE, "live")
+    monkeypatch.setenv("QUARTERDECK_DRAWDOWN__LIMIT", "5")
+    monkeypatch.setenv("QUARTERDECK_ACCOUNT__LOGIN", "2")
+    settings, problem = load_to_close("live")
+    assert settings is not None
+    assert settings.account.login == 2
+    assert "drawdown" in problem
+
+
+@pytest.mark.parametrize("wrong", ["not toml", "[terminl]\n", "[account]\nlogin = 'x'\n", "[terminal]\nmodul = 'x'\n"])
+def test_a_profile_that_may_be_for_another_account_closes_nothing(own_home: Path, wrong: str) -> None:
+    profile(own_home, wrong)
+    settings, problem = load_to_close("paper")
+    assert settings is None
+    assert problem
+    settings, problem = load_to_close("nothing-there")
+    assert settings is None
+    assert "does not exist" in problem
