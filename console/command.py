@@ -1,5 +1,6 @@
 """What a command of the console is: one class, of which key binding, palette entry, help line and key bar are made."""
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -23,6 +24,10 @@ class Context:
     settled: bool = True
     under_way: frozenset[tuple[str, int]] = frozenset()
     """Decisions (signal, version) that were sent and are not answered yet."""
+    cramped: bool = False
+    """Whether the terminal is too small to show what would be acted on."""
+    mode_age: float = math.inf
+    """Seconds since the engine's mode on the screen became another one."""
 
 
 class Command:

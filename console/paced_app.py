@@ -10,12 +10,17 @@ from typing import Any
 from rich.console import RenderableType
 from textual.app import App
 from textual.filter import LineFilter
+from textual.notifications import Notify
 from textual.screen import Screen
+from textual.widgets._toast import ToastRack
 
 from console.driver import FlowMoved, driver_class
 from console.flow import Flow
 from console.pacing import Pacer
 from console.terminal import Colours, NoColours, Terminal
+
+TOLD_AT_ONCE = 4
+"""Messages in the corner; more would lie over the state of the account."""
 
 
 class PacedApp(App[int]):
@@ -31,6 +36,19 @@ class PacedApp(App[int]):
         self.pacer = Pacer(self, self.flow, self.paint, clock)
         self.metered = False
         """Whether the screens show what the line is doing."""
+
+    def on_notify(self, message: Notify) -> None:
+        """Make room among what was told before: a few of the newest, none of them twice, leave the screen readable."""
+        told = message.notification
+        others = [other for other in self._notifications if other is not told]
+        same = [other for other in others if (other.title, other.message) == (told.title, told.message)]
+        rest = [other for other in others if other not in same]
+        for old in (*same, *rest[: max(0, len(rest) - TOLD_AT_ONCE + 1)]):
+            self._unnotify(old, refresh=False)
+            for stack in self._screen_stacks.values():
+                for screen in stack:
+                    # Left to itself Textual takes the message out and leaves its place, and a full rack scrolls.
+                    screen.query(f"#{ToastRack._toast_id(old)}").remove()
 
     def paint(self) -> None:
         """Show what is known."""

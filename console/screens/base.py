@@ -114,10 +114,15 @@ class ConsoleScreen(Painted):
         if self.ready:
             self.paint(self.console.context())
 
-    def on_resize(self) -> None:
-        """Say so when the terminal is too small to be read without mistakes."""
+    @property
+    def cramped(self) -> bool:
+        """Whether the terminal is too small to be read without mistakes."""
         width, height = self.app.size
-        small = width < NEEDED[0] or height < NEEDED[1]
+        return width < NEEDED[0] or height < NEEDED[1]
+
+    def on_resize(self) -> None:
+        """Say so when the terminal is too small."""
+        (width, height), small = self.app.size, self.cramped
         self.set_class(small, "-too-small")
         said = f"Too small: {width}x{height}. Quarterdeck needs {NEEDED[0]}x{NEEDED[1]}."
         self.query_one("#too-small", Ink).show([(Piece(said, "alarm"),)] if small else [])

@@ -63,7 +63,7 @@ def flatten_lines(view: View) -> tuple[Line, ...]:
     if snapshot.orders:
         lines.append((Piece(f"  {plain(_orders(snapshot.orders), WIDTH - 4)}"),))
     if not positions:
-        lines.append((Piece("  No position is open now; orders and what appears meanwhile are closed too."),))
+        lines.append((Piece("  No position is open; orders, and what appears meanwhile, are closed too."),))
     total = sum(position.profit + position.swap for position in positions)
     lines.append(
         (
