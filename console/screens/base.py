@@ -11,6 +11,7 @@ from textual.widget import Widget
 
 from console import describe
 from console.commands import Context, hints
+from console.compositor import DrawnCompositor
 from console.presence import others_here
 from console.state import Line, Piece, Row, View
 from console.text import plain
@@ -43,6 +44,10 @@ class Painted(Screen[Any]):
     COMPONENT_CLASSES: ClassVar[set[str]] = set(TONE_CLASSES)
     ready = False
     """Whether the screen has its widgets: a tick may come while they are still being made."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._compositor = DrawnCompositor()
 
     def paint(self, context: Context) -> None:
         """Show what is known now."""

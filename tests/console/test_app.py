@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from textual.widgets._toast import Toast
 
 from console.app import Console
 from console.link import Told
@@ -666,3 +667,17 @@ async def test_a_flood_of_messages_leaves_the_state_in_sight() -> None:
         text = await shown(pilot, "RUNNING", "CONNECTED", "refused 29", "the same again")
         assert text.count("the same again") == 1
         assert text.count("refused") == 3
+
+
+async def test_a_message_that_goes_while_the_map_is_reckoned_anew_is_wiped_off_the_terminal() -> None:
+    app = console(FakeEngine())
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        await connected(pilot)
+        app.tell(Told(False, "refused"), "Here")
+        await shown(pilot, "▌ refused")
+        place = app.screen.query_one(Toast).region
+        app.screen._compositor._dirty_regions.clear()
+        app.screen._compositor.update_widgets({app.screen.query_one("#too-small")})
+        app.screen.query_one(Toast).display = False
+        assert app.screen.query_one("#rows").region
+        assert any(dirty.contains_region(place) for dirty in app.screen._compositor._dirty_regions)
