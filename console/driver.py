@@ -72,7 +72,10 @@ if sys.platform == "win32":
             super().write(to_ascii(data) if self.ascii_only else data)
 
 else:
+    from textual.drivers import linux_driver
     from textual.drivers.linux_driver import LinuxDriver
+
+    from console.pasted import PasteParser
 
     class ConsoleDriver(LinuxDriver):
         """The stock driver over a metered file. The application has a `flow`."""
@@ -84,6 +87,11 @@ else:
             self._flow: Flow = app.flow  # type: ignore[attr-defined]
             self._file: Any = _Metered(self._file, self._flow)
             self._flow.moved = lambda: self.send_message(FlowMoved())
+
+        def run_input_thread(self) -> None:
+            """Read keys; the parser is found by its name in the stock driver's module."""
+            linux_driver.XTermParser = PasteParser  # type: ignore[attr-defined]
+            super().run_input_thread()
 
         def start_application_mode(self) -> None:
             """Begin with a mark: nothing stands before it, so a terminal that answers does so at once."""
