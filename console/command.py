@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 READ_ONLY = "READ-ONLY: this console was started with --read-only"
 VIEWER = "READ-ONLY: the engine's owner lets you look, not act"
 NOT_CONNECTED = "not sent: the engine is not connected"
+WITHOUT_ENGINE = "without it, in a shell: quarterdeck flatten --direct"
 
 
 @dataclass(frozen=True, slots=True)

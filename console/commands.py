@@ -10,7 +10,7 @@ from textual.binding import Binding, BindingType
 
 from console.alert_commands import Acknowledge
 from console.close_commands import CloseLosers, ClosePosition, CloseSource, CloseSymbol, CloseWinners, GiveUpClose
-from console.command import NOT_CONNECTED, READ_ONLY, Command, Context, linked
+from console.command import NOT_CONNECTED, READ_ONLY, WITHOUT_ENGINE, Command, Context, linked
 from console.risk_commands import ResetHalt, SetBases, SettleFunds, UnlockGuard
 from console.state import Phase
 from console.widgets.key_bar import Hint
@@ -182,7 +182,8 @@ class FlattenAll(Command):
     name, key, title = "flatten", "F", "Flatten"
 
     def unavailable(self, context: Context) -> str | None:
-        return linked(context)
+        reason = linked(context)
+        return f"{NOT_CONNECTED}; {WITHOUT_ENGINE}" if reason == NOT_CONNECTED else reason
 
     async def run(self, app: "Console", context: Context) -> None:
         from console.screens.flatten import ask_and_flatten

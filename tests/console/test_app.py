@@ -243,6 +243,7 @@ async def test_a_lost_engine_is_disconnected_in_words_and_commands_are_not_sent(
         for key in ("a", "r", "p", "F"):
             await pilot.press(key)
         await until(pilot, lambda: toasts(app).count("not sent") == 4)
+        assert "quarterdeck flatten --direct" in toasts(app)
         assert engine.sent == []
         engine.refuse_attach = ""
         await until(pilot, lambda: app.view().phase is Phase.CONNECTED)
@@ -681,3 +682,19 @@ async def test_a_message_that_goes_while_the_map_is_reckoned_anew_is_wiped_off_t
         app.screen.query_one(Toast).display = False
         assert app.screen.query_one("#rows").region
         assert any(dirty.contains_region(place) for dirty in app.screen._compositor._dirty_regions)
+
+
+async def test_a_flatten_that_reached_no_engine_names_the_way_without_one() -> None:
+    engine = FakeEngine(snapshot(positions=[position(7)]))
+    app = console(engine)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await connected(pilot)
+        await pilot.press("F")
+        await shown(pilot, "FLATTEN THE WHOLE ACCOUNT?")
+        engine.refuse_attach = "no engine answers"
+        engine.cut()
+        await shown(pilot, "DISCONNECTED")
+        await pilot.press("down", "enter")
+        await until(pilot, lambda: "quarterdeck flatten --direct" in toasts(app))
+        await pilot.press("q")
+        await shown(pilot, "No engine is connected", "quarterdeck flatten --direct")
