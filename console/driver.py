@@ -8,6 +8,7 @@ import errno
 import os
 import signal
 import sys
+import time
 from typing import TYPE_CHECKING, Any, TextIO
 
 from textual import events
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 _CHUNK = 512
 """Bytes to the pty at once: so fine is the account of what it took."""
+_LAST_ANSWERS_SECONDS = 1.0
+"""How long a console that ends waits for what it has asked the terminal."""
 
 
 class FlowMoved(Message):
@@ -97,6 +100,14 @@ else:
             """Begin with a mark: nothing stands before it, so a terminal that answers does so at once."""
             self._flow.restarted()
             super().start_application_mode()  # type: ignore[no-untyped-call]
+
+        def stop_application_mode(self) -> None:
+            """Give the terminal back once it has answered: one that comes late is typed into the shell."""
+            self._flow.leave()
+            until = time.monotonic() + _LAST_ANSWERS_SECONDS
+            while self._flow.asking and time.monotonic() < until:
+                time.sleep(0.01)
+            super().stop_application_mode()
 
         def write(self, data: str) -> None:
             """Write to the terminal, and count it."""

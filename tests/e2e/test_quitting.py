@@ -1,7 +1,7 @@
 """Ways out of the console, and what each leaves behind."""
 
 from tests.e2e.conftest import OpenScreen
-from tests.e2e.house import House, until
+from tests.e2e.house import House, quarterdeck, until
 
 ASKED = "QUIT THE CONSOLE?"
 
@@ -80,3 +80,16 @@ def test_console_does_not_start_again_what_was_told_to_stop_until_it_is_asked_to
     screen.shows("RUNNING CONNECTED")
     assert house.look()["engine"]["pid"] != stopped
     assert house.look()["account"]["balance"] == 10_000
+
+
+def test_nothing_is_typed_into_the_shell_that_the_console_was_started_from(
+    house: House, open_screen: OpenScreen
+) -> None:
+    told = '"$@"; read -r typed; echo "then [$typed]"'
+    screen = open_screen(house, 80, 24, "sh", "-c", told, "sh", *quarterdeck())
+    screen.shows("RUNNING CONNECTED")
+    screen.press("d")
+    screen.lacks("CONNECTED")
+    screen.type("quarterdeck flatten")
+    screen.press("Enter")
+    screen.shows("then [quarterdeck flatten]")
