@@ -101,6 +101,15 @@ else:
             self._flow.restarted()
             super().start_application_mode()  # type: ignore[no-untyped-call]
 
+        def _sigtstp_application(self, *_: object) -> None:
+            """Give the terminal back and stop, in the loop's turn: the signal may come in the middle of a frame."""
+            self._loop.call_soon_threadsafe(super()._sigtstp_application)
+
+        def _sigcont_application(self, *_: object) -> None:
+            """Take the terminal again if it was given back; who was only stopped (SIGSTOP) has it still."""
+            if self._must_signal_resume:
+                self._loop.call_soon_threadsafe(super()._sigcont_application)
+
         def stop_application_mode(self) -> None:
             """Give the terminal back once it has answered: one that comes late is typed into the shell."""
             self._flow.leave()

@@ -8,7 +8,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from rich.console import RenderableType
+from textual import on
 from textual.app import App
+from textual.driver import Driver
 from textual.filter import LineFilter
 from textual.notifications import Notify
 from textual.screen import Screen
@@ -59,6 +61,11 @@ class PacedApp(App[int]):
         self.set_class(self.terminal.colours is Colours.NONE, "-no-colours")
         self.set_class(self.terminal.ascii_only, "-ascii")
         self.set_interval(1 / self.terminal.paints_per_second, self.pacer.tick)
+
+    @on(Driver.SignalResume)
+    def _foreground_again(self) -> None:
+        """Suspended, and back: nothing of what was drawn is on the terminal any more."""
+        self.screen.refresh(layout=True)
 
     def on_flow_moved(self, message: FlowMoved) -> None:
         """The terminal has taken something."""

@@ -1,5 +1,9 @@
 """Ways out of the console, and what each leaves behind."""
 
+import os
+import signal
+from pathlib import Path
+
 from tests.e2e.conftest import OpenScreen
 from tests.e2e.house import House, quarterdeck, until
 
@@ -93,3 +97,28 @@ def test_nothing_is_typed_into_the_shell_that_the_console_was_started_from(
     screen.type("quarterdeck flatten")
     screen.press("Enter")
     screen.shows("then [quarterdeck flatten]")
+
+
+def test_a_console_that_was_suspended_shows_everything_again(house: House, open_screen: OpenScreen) -> None:
+    screen = open_screen(house, 80, 24, "bash", "--norc", "-i")
+    screen.type(" ".join(quarterdeck()))
+    screen.press("Enter")
+    screen.shows("RUNNING CONNECTED", "Flatten")
+    (console,) = house.pids("console")
+    os.kill(console, signal.SIGTSTP)
+    screen.shows("Stopped")
+    screen.type("fg")
+    screen.press("Enter")
+    screen.shows("RUNNING CONNECTED", "1 Approvals", "p Pause F Flatten")
+
+
+def test_a_console_that_was_stopped_and_goes_on_leaves_a_sane_terminal(house: House, open_screen: OpenScreen) -> None:
+    screen = open_screen(house, 80, 24, "sh", "-c", '"$@"; stty -a', "sh", *quarterdeck())
+    screen.shows("RUNNING CONNECTED", "Flatten")
+    (console,) = house.pids("console")
+    os.kill(console, signal.SIGSTOP)
+    until(lambda: Path(f"/proc/{console}/stat").read_text().split()[2] == "T", "a stopped console")
+    os.kill(console, signal.SIGCONT)
+    screen.shows("RUNNING CONNECTED", "p Pause F Flatten")
+    screen.press("d")
+    screen.shows(" icanon", " echo ")
