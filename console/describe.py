@@ -138,7 +138,7 @@ def banner(view: View, width: int, most: int = 4) -> tuple[Line, ...]:
     snapshot = view.snapshot
     if snapshot is not None:
         if snapshot.alerts:
-            said.append((plain(_alerts_in_a_row(snapshot, width)), "alarm"))
+            said.append((plain(_alerts_in_a_row(snapshot, width, looks_only=view.looks_only)), "alarm"))
         if snapshot.engine.mode == "HALTED":
             why = plain(snapshot.engine.halt_reason or "no reason was recorded")
             said.append((f"HALTED (R lifts it, or quarterdeck reset): {why}", "alarm"))
@@ -165,10 +165,10 @@ def banner(view: View, width: int, most: int = 4) -> tuple[Line, ...]:
     return tuple(lines)
 
 
-def _alerts_in_a_row(snapshot: "Snapshot", width: int) -> str:
+def _alerts_in_a_row(snapshot: "Snapshot", width: int, *, looks_only: bool) -> str:
     """How many alerts nobody has acknowledged, and the worst of them, in one row."""
     count, first = len(snapshot.alerts), snapshot.alerts[0]
-    head = f"{count} ALERT{'S' if count > 1 else ''}, K acknowledges: "
+    head = f"{count} ALERT{'S' if count > 1 else ''}{'' if looks_only else ', K acknowledges'}: "
     return head + plain(f"{first.severity.upper()} {first.text}", max(20, width - 4 - len(head)))
 
 

@@ -19,7 +19,7 @@ _ROWS = 12
 
 
 class AlertsDialog(Dialog):
-    """Lists the alerts that were open when it was opened. The default acknowledges nothing."""
+    """Lists alerts that were open when it was opened, as many as fit. The default acknowledges nothing."""
 
     title_text = "OPEN ALERTS"
     choices: ClassVar[Sequence[Choice]] = (
@@ -37,11 +37,15 @@ class AlertsDialog(Dialog):
 
     def lines(self, view: View) -> Sequence[Line]:
         """Each in words, and who has been told."""
-        return alert_lines(self._alerts)
+        return alert_lines(self._alerts)[0]
+
+    def listed(self) -> "Sequence[AlertView]":
+        """Those that are seen."""
+        return self._alerts[: alert_lines(self._alerts)[1]]
 
 
-def alert_lines(alerts: "Sequence[AlertView]") -> list[Line]:
-    """The alerts, the worst first, in as many rows as fit; those that do not are counted."""
+def alert_lines(alerts: "Sequence[AlertView]") -> tuple[list[Line], int]:
+    """The alerts, the worst first, in as many rows as fit, and how many those are; the others are counted."""
     lines: list[Line] = []
     for place, alert in enumerate(alerts):
         times = f" ({alert.count} times)" if alert.count > 1 else ""
@@ -50,10 +54,11 @@ def alert_lines(alerts: "Sequence[AlertView]") -> list[Line]:
         said = f"{alert.severity.upper()} {fmt.clock(alert.raised_at)} UTC{times}: {plain(alert.text, 200)}"
         rows = [*textwrap.wrap(said, WIDTH)[:3], *textwrap.wrap(f"  {alert.id}, told: {told}{failing}", WIDTH)[:2]]
         if len(lines) + len(rows) > _ROWS:
-            return [*lines, (Piece(f"... and {len(alerts) - place} more: see quarterdeck alerts", "alarm"),)]
+            more = f"... and {len(alerts) - place} more, which stay open: see quarterdeck alerts"
+            return [*lines, (Piece(more, "alarm"),)], place
         tone = "alarm" if alert.severity == "critical" else "warn"
         lines += [(Piece(row, "dim" if row.startswith("  ") else tone),) for row in rows]  # type: ignore[arg-type]
-    return lines
+    return lines, len(alerts)
 
 
 async def ask_and_acknowledge(app: "Console") -> None:
@@ -63,5 +68,6 @@ async def ask_and_acknowledge(app: "Console") -> None:
     snapshot = app.view().snapshot
     if snapshot is None or not snapshot.alerts:
         return
-    if await app.push_screen_wait(AlertsDialog(snapshot.alerts)) == "acknowledge":
-        await app.send(Acknowledge(ids=[alert.id for alert in snapshot.alerts]))
+    dialog = AlertsDialog(snapshot.alerts)
+    if await app.push_screen_wait(dialog) == "acknowledge":
+        await app.send(Acknowledge(ids=[alert.id for alert in dialog.listed()]))

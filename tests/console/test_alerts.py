@@ -40,16 +40,32 @@ def test_the_banner_says_how_many_and_the_worst_in_one_row_above_all_else() -> N
 def test_hostile_words_in_an_alert_are_data() -> None:
     for text in HOSTILE:
         hostile = alert(text=text, delivered_to=[text[:20]], failing=[text])
-        shown_ = said(alert_lines([hostile])) + said(
+        shown_ = said(alert_lines([hostile])[0]) + said(
             banner(View(snapshot=snapshot(alerts=[hostile]), phase=Phase.CONNECTED), 80)
         )
         assert not {"\x1b", "\u202e", "\u200b", "\x9b"} & set(shown_)
 
 
 def test_many_alerts_fit_the_dialog_and_the_rest_are_counted() -> None:
-    lines = alert_lines([alert(f"A{number}", text="y" * 300, failing=["z" * 100]) for number in range(20)])
+    lines, seen = alert_lines([alert(f"A{number}", text="y" * 300, failing=["z" * 100]) for number in range(20)])
     assert len(lines) <= 13
-    assert "more: see quarterdeck alerts" in said(lines)
+    assert f"... and {20 - seen} more, which stay open: see quarterdeck alerts" in said(lines)
+    assert f"A{seen - 1}, told" in said(lines)
+
+
+async def test_what_did_not_fit_the_dialog_is_not_acknowledged() -> None:
+    engine = FakeEngine(snapshot(alerts=[alert(f"A{number}", text="y" * 300) for number in range(20)]))
+    app = console(engine)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await connected(pilot)
+        await pilot.press("K")
+        await until(pilot, lambda: isinstance(app.screen, AlertsDialog))
+        await pilot.press("down", "enter")
+        await until(pilot, lambda: engine.sent)
+        ((sent, _),) = engine.sent
+        assert isinstance(sent, Acknowledge)
+        assert 0 < len(sent.ids) < 5
+        assert sent.ids == [f"A{number}" for number in range(len(sent.ids))]
 
 
 async def test_alerts_are_listed_before_they_are_acknowledged_and_only_those() -> None:
