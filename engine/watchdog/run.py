@@ -55,6 +55,7 @@ class Watchdog:
                     continue
         finally:
             delivering.cancel()
+            await asyncio.gather(delivering, return_exceptions=True)
 
     async def check(self) -> Decision:
         """One check, and what follows from it."""

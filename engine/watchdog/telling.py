@@ -38,14 +38,18 @@ class Telling:
         self._news.set()
 
     async def run(self) -> None:
-        """Deliver, until it is cancelled."""
+        """Deliver, until it is cancelled; then say what is still owed."""
         failures = 0
-        while True:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(PAUSES[min(failures, len(PAUSES)) - 1] if failures else None):
-                    await self._news.wait()
-            self._news.clear()
-            failures = failures + 1 if await self._round() else 0
+        try:
+            while True:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(PAUSES[min(failures, len(PAUSES)) - 1] if failures else None):
+                        await self._news.wait()
+                self._news.clear()
+                failures = failures + 1 if await self._round() else 0
+        finally:
+            for alert, targets in self._owed:
+                self._say(f"not tried again, it has not reached {', '.join(sorted(targets))}: {alert.text}")
 
     async def _round(self) -> set[str]:
         """Try once all that is owed; whom it has not reached."""

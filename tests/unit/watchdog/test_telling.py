@@ -38,6 +38,7 @@ def during(services: Services, what: Callable[[], Awaitable[None]]) -> None:
         await what()
         assert not running.done()
         running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
 
     run_virtual(main())
 
@@ -88,6 +89,17 @@ def test_a_way_that_raises_is_said_and_tried_again() -> None:
     during(services, a_while)
     assert services.has["phone"] == [CRITICAL.text]
     assert services.said == [f"the alert could not be delivered (OSError: no network): {CRITICAL.text}"]
+
+
+def test_what_is_still_owed_at_the_end_is_said() -> None:
+    services = Services(phone=0.0, mail=1000.0)
+
+    async def a_while() -> None:
+        services.telling.tell(CRITICAL)
+        await asyncio.sleep(10)
+
+    during(services, a_while)
+    assert services.said == [f"not tried again, it has not reached mail: {CRITICAL.text}"]
 
 
 def test_what_is_owed_does_not_grow_without_end() -> None:
