@@ -110,7 +110,8 @@ def stall(house: House, screen: Screen, seconds: float) -> Stall:
         began = time.monotonic()
         busy_before = busy(console)
         until(lambda: time.monotonic() - began >= seconds / 2, "the middle of the stall", seconds)
-        house.open_position(volume=_VOLUME)
+        # Not waited for: on this market it may be closed again before anybody has seen it.
+        house.command("approve", signal=house.propose(volume=_VOLUME), version=1)
         house.see(lambda seen: seen["engine"]["mode"] in ("FLATTENING", "HALTED"), "a breach")
         tripped = time.monotonic() - began
         house.see(lambda seen: seen["engine"]["mode"] == "HALTED", "a halt")
