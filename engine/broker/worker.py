@@ -141,20 +141,21 @@ def _serve(wire: socket.socket) -> None:
 
 
 def _die_with_the_engine() -> None:
-    """Linux only: end even inside a hung call when the engine is killed. Elsewhere the end of the socket does it,
-    as soon as the call returns.
+    """End when the engine does, and not before.
+
+    On Linux that is so even inside a hung call; elsewhere the end of the socket does it, as soon as the call returns.
+    SIGUSR1 is an order to flatten, by somebody who reaches for every process of the name: a gateway is needed for it.
     """
     if sys.platform == "linux":
         set_parent_death_signal = 1
         ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL, 0, 0, 0)
+    if sys.platform != "win32":
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
 
 
 def main() -> None:
     """Connect to the engine that started this process and serve it until it goes."""
     _die_with_the_engine()
-    if sys.platform != "win32":
-        # An order to flatten, by somebody who reaches for every process of the name: a gateway is needed for it.
-        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     address = json.loads(sys.stdin.readline())
     with socket.create_connection(("127.0.0.1", address["port"])) as wire:
         wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
