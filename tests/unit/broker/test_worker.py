@@ -67,6 +67,7 @@ def serving(monkeypatch: pytest.MonkeyPatch, module: Module) -> Iterator[tuple[s
     monkeypatch.setitem(sys.modules, "held_module", module)
     monkeypatch.setattr(worker, "_die_with_the_engine", lambda: None)
     with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(10)
         line = f'{{"port": {listener.getsockname()[1]}, "token": "secret"}}\n'
         monkeypatch.setattr(sys, "stdin", SimpleNamespace(readline=lambda: line))
 
