@@ -175,9 +175,9 @@ def test_a_paper_terminal_that_dies_under_it_is_started_again_as_it_was(open_hou
     until(lambda: fallback.exists() and b"flatten_deferred" in fallback.read_bytes(), "a close that is deferred")
     (terminal,) = house.pids("paper terminal")
     os.kill(terminal, signal.SIGKILL)
+    # The market that was closed for ten minutes ended with the terminal: without another one it would not be flat yet.
     printed, _ = direct.communicate(timeout=60)
     assert direct.returncode == 0, printed
-    assert "the broker does not answer" in printed
     assert "2 closed" in printed
     started_again(house)
 
