@@ -311,7 +311,8 @@ def _stored(profile: str) -> tuple[Path, dict[str, Any]]:
     path = home() / "profiles" / f"{checked_profile(profile)}.toml"
     if path.exists():
         try:
-            return path, tomllib.loads(path.read_text(encoding="utf-8"))
+            # Windows editors put a byte order mark before the first line.
+            return path, tomllib.loads(path.read_text(encoding="utf-8-sig"))
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise SettingsError(f"{path}: {error}") from error
     if profile != "paper":
