@@ -78,6 +78,20 @@ def test_an_unknown_nested_variable_is_refused(monkeypatch: pytest.MonkeyPatch) 
         load("paper")
 
 
+def test_a_variable_for_a_table_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QUARTERDECK_ALERT_URL_MY__PHONE", "json://localhost")
+    load("paper")
+    monkeypatch.setenv("QUARTERDECK_DRAWDWN__LIMIT_PERCENT", "10")
+    with pytest.raises(SettingsError, match="QUARTERDECK_DRAWDWN__LIMIT_PERCENT: no such table"):
+        load("paper")
+
+
+def test_a_variable_that_is_no_json_is_refused_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QUARTERDECK_GUARDS__LOSS", '[{"name":')
+    with pytest.raises(SettingsError, match="guards"):
+        load("paper")
+
+
 def test_a_wrong_override_is_refused_by_its_path() -> None:
     with pytest.raises(SettingsError, match="speed"):
         load("paper", {"paper": {"speed": "fast"}})
@@ -131,6 +145,18 @@ def test_for_closing_a_wrong_variable_counts_for_nothing_either(
     assert settings is not None
     assert settings.account.login == 2
     assert "drawdown" in problem
+
+
+@pytest.mark.parametrize("name", ["QUARTERDECK_GUARDS__LOSS", "QUARTERDECK_GUARDZ__LOSS"])
+def test_for_closing_a_variable_that_cannot_be_read_counts_for_nothing_either(
+    own_home: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    profile(own_home, LIVE, "live")
+    monkeypatch.setenv(name, '[{"name":')
+    settings, problem = load_to_close("live")
+    assert settings is not None
+    assert settings.account.login == 1
+    assert problem
 
 
 @pytest.mark.parametrize("wrong", ["not toml", "[terminl]\n", "[account]\nlogin = 'x'\n", "[terminal]\nmodul = 'x'\n"])
