@@ -82,8 +82,10 @@ def lifts(guard: "GuardView", view: View) -> str:
     until = guard.lock.until if guard.lock is not None else guard.lifts_at
     if until is None:
         return fmt.MISSING
-    left = max(0.0, (until - view.snapshot.time).total_seconds() - view.age) if view.snapshot is not None else 0.0
-    return f"{fmt.stamp(until)}, in {fmt.age(left)}"
+    now = view.snapshot.risk.market_time if view.snapshot is not None else None
+    if now is None:
+        return fmt.stamp(until)
+    return f"{fmt.stamp(until)}, in {fmt.age(max(0.0, (until - now).total_seconds() - view.age))}"
 
 
 def _guard_row(guard: "GuardView", digits: int, view: View) -> Row:
@@ -145,7 +147,7 @@ def risk_lines(view: View, width: int) -> list[Line]:
     said += [(f"{plain(wanted)}. b says it.", "alarm") for wanted in risk.bases_wanted]
     if risk.loosened:
         looser = "; ".join(plain(one, 80) for one in risk.loosened)
-        said.append((f"Refused until the account is flat and was reset: {looser}", "warn"))
+        said.append((f"Refused until a reset, or a start with nothing open or locked: {looser}", "warn"))
     if risk.trip is not None:
         trip = risk.trip
         floor = f", floor {fmt.money(trip.floor, digits)}" if trip.floor is not None else ""

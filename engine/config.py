@@ -23,6 +23,7 @@ from pydantic import (
     model_validator,
 )
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import SettingsError as UnreadableVariable
 
 from engine.alerts.settings import AlertSettings
 from engine.control.settings import ControlSettings
@@ -31,6 +32,9 @@ from engine.watchdog.settings import WatchdogSettings
 
 PROFILE_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,39}$")
 PAPER_MODULE = "engine.paper.client"
+_PREFIX = "QUARTERDECK_"
+_ADDRESSES = "QUARTERDECK_ALERT_URL_"
+"""Of alerts: no settings, and the name of a target may have what parts a table from its key."""
 
 
 class SettingsError(Exception):
@@ -199,7 +203,7 @@ class WhichAccount(BaseSettings):
     model_config = SettingsConfigDict(
         frozen=True,
         extra="forbid",
-        env_prefix="QUARTERDECK_",
+        env_prefix=_PREFIX,
         env_nested_delimiter="__",
         nested_model_default_partial_update=True,
     )
@@ -280,7 +284,26 @@ def load(profile: str, overrides: dict[str, dict[str, Any]] | None = None) -> Se
             f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}" for problem in error.errors()
         )
         raise SettingsError(f"profile {profile!r} ({path} and QUARTERDECK_* variables): {problems}") from error
+    except UnreadableVariable as error:
+        raise SettingsError(f"QUARTERDECK_* variables: {error}: {error.__cause__}") from error
+    misspelt = _misspelt_variables()
+    if misspelt:
+        raise SettingsError(
+            f"{', '.join(misspelt)}: no such table; a variable is called QUARTERDECK_SECTION__KEY, its section one of"
+            f" {', '.join(Settings.model_fields)}"
+        )
     return settings
+
+
+def _misspelt_variables() -> list[str]:
+    """Variables that are meant for a table that is not there: a limit set by one would not hold, and nobody hear."""
+    names = (name for name in os.environ if name.upper().startswith(_PREFIX) and "__" in name)
+    return sorted(
+        name
+        for name in names
+        if not name.upper().startswith(_ADDRESSES)
+        and name[len(_PREFIX) :].partition("__")[0].lower() not in Settings.model_fields
+    )
 
 
 def load_to_close(profile: str) -> tuple[Settings | None, str]:
@@ -301,7 +324,7 @@ def load_to_close(profile: str) -> tuple[Settings | None, str]:
         if not set(values) <= set(Settings.model_fields):
             return None, problem
         which = WhichAccount(**{name: values[name] for name in WhichAccount.model_fields if name in values})
-    except (SettingsError, ValidationError):
+    except (SettingsError, UnreadableVariable, ValidationError):
         return None, problem
     return Settings.model_construct(account=which.account, terminal=which.terminal, paper=which.paper), problem
 
@@ -311,7 +334,8 @@ def _stored(profile: str) -> tuple[Path, dict[str, Any]]:
     path = home() / "profiles" / f"{checked_profile(profile)}.toml"
     if path.exists():
         try:
-            return path, tomllib.loads(path.read_text(encoding="utf-8"))
+            # Windows editors put a byte order mark before the first line.
+            return path, tomllib.loads(path.read_text(encoding="utf-8-sig"))
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise SettingsError(f"{path}: {error}") from error
     if profile != "paper":

@@ -165,6 +165,14 @@ class Risk:
                 said.append(f"{name}: {finding.said}")
         return said
 
+    def locks_again(self, facts: Facts) -> bool:
+        """Whether a guard will lock at this reading: one that was unlocked since the last. Nothing is remembered."""
+        for name, guard in self.board.guards.items():
+            finding = judged(guard, self.board.standings[name], facts, self.board.bases).finding
+            if guard.locks is not None and finding is not None and finding.breached:
+                return True
+        return False
+
     def floors(self, facts: Facts) -> dict[str, float]:
         """The equity at which each guard that measures equity trips. Asks them; nothing is remembered."""
         floors = {DRAWDOWN: evaluate(facts.reading, self.drawdown).floor}

@@ -109,7 +109,9 @@ async def set_bases(engine: AccountEngine, action: SetBases, reason: str, who: d
     tried.with_bases(Bases(**said))
     before, after = engine.risk.floors(facts), tried.floors(facts)
     lower = [name for name, floor in before.items() if after.get(name, floor) < floor - _NOISE]
-    at_stake = engine.risk.locks or facts.reading.positions is None or facts.reading.positions
+    # Unlocked while its breach lasts, a guard is without its lock until the next reading, and no longer.
+    locked = engine.risk.locks or engine.risk.locks_again(facts)
+    at_stake = locked or facts.reading.positions is None or facts.reading.positions
     if lower and at_stake and not engine.risk.wants_bases:
         raise Refused(
             f"that would lower the floor of {', '.join(lower)} while positions are open or a guard is locked:"

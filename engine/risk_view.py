@@ -26,6 +26,7 @@ def risk_view(engine: AccountEngine, now: float, drawdown: wire.DrawdownView) ->
     ]
     return wire.RiskView(
         guards=guards,
+        market_time=engine.market.moment().utc if engine.market.has_time else None,
         trip=_trip(engine),
         funds=_funds(engine, now),
         loosened=[plain(said) for said in risk.loosened],
@@ -53,7 +54,7 @@ def guard_notices(engine: AccountEngine) -> list[str]:
         notices.append(f"UNEXPLAINED BALANCE: {unexplained}; entries are blocked")
     if risk.loosened:
         loosened = "; ".join(map(plain, risk.loosened))
-        notices.append(f"LOOSER RULES REFUSED until the account is flat and was reset: {loosened}")
+        notices.append(f"LOOSER RULES REFUSED until a reset, or a start with nothing open or locked: {loosened}")
     if risk.wants_bases:
         notices.append("NEW LIVE ACCOUNT: say what its guards measure from before it resumes (quarterdeck bases)")
     return notices

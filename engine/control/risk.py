@@ -75,10 +75,13 @@ class RiskView(Wire):
     """Everything about guards that a console shows. `guards`: the drawdown guard first."""
 
     guards: list[GuardView] = []
+    market_time: datetime | None = None
+    """Now by the market's time, UTC, which locks and breaches end by: of a replay, its own. None: no quote came yet."""
     trip: TripView | None = None
     funds: FundsView | None = None
     loosened: list[str] = []
-    """What the profile now says less strictly than what is in force, and is refused until a reset."""
+    """What the profile now says less strictly than what is in force: refused until a reset, or a start with nothing
+    open or locked."""
     bases_wanted: list[str] = []
     """Why an operator must say what the guards measure from before entries resume; empty when nothing is wanted."""
 

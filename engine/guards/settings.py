@@ -19,6 +19,8 @@ Money = Annotated[float, Field(gt=0)]
 Percent = Annotated[float, Field(gt=0, le=100)]
 Lots = Annotated[float, Field(gt=0)]
 Seconds = Annotated[float, Field(gt=0, le=31_536_000)]
+Count = Annotated[int, Field(ge=1, le=1_000)]
+"""Of positions, orders or trades. Bounded: every start rehearses them one by one."""
 Name = Annotated[str, StringConstraints(min_length=1, max_length=40, pattern=r"^[A-Za-z0-9][A-Za-z0-9 _.-]*$")]
 
 
@@ -133,7 +135,7 @@ class MarginLevelRule(Rule):
 class OpenPositionsRule(Rule):
     """How many positions and standing orders there may be at once."""
 
-    most: Annotated[int, Field(ge=1)]
+    most: Count
 
 
 class VolumeRule(Rule):
@@ -184,7 +186,7 @@ class CurrencyExposureRule(Rule):
 class OrderRateRule(Rule):
     """How many openings may be sent within a minute. Each try counts."""
 
-    most_per_minute: Annotated[int, Field(ge=1)]
+    most_per_minute: Count
 
 
 class RepeatedOrdersRule(Rule):
@@ -193,21 +195,21 @@ class RepeatedOrdersRule(Rule):
     At `most` of them within `window_seconds` entries are blocked until an operator lifts it.
     """
 
-    most: Annotated[int, Field(ge=2)]
+    most: Annotated[int, Field(ge=2, le=1_000)]
     window_seconds: Seconds = 300.0
 
 
 class LosingStreakRule(Rule):
     """Losing trades in a row after which entries are blocked for `cooldown_seconds`."""
 
-    losses: Annotated[int, Field(ge=1)]
+    losses: Count
     cooldown_seconds: Seconds = 3600.0
 
 
 class TradesADayRule(Rule):
     """How many trades may be opened in a day."""
 
-    most: Annotated[int, Field(ge=1)]
+    most: Count
     reset: Reset = Reset()
 
 

@@ -28,17 +28,22 @@ class SpreadGuard(StatelessGuard):
 
     def judge(self, memory: Nothing, facts: Facts) -> tuple[Nothing, Finding]:
         """Find the symbol whose spread uses up most of its limit."""
-        worst, warned = (0.0, 0.0, max(self._limits.values()), "no spread is known yet"), False
+        worst, warned = (0.0, 0.0, max(self._limits.values()), ""), False
+        unknown: list[str] = []
         for symbol, limit in self._limits.items():
             try:
                 spread = _points(facts, symbol)
             except Unknown:
+                unknown.append(symbol)
                 continue
             warned = warned or spread > exact(limit)
             used = share(float(spread), limit)
             if used >= worst[0]:
                 worst = (used, float(spread), limit, f"{symbol}: spread {spread:.1f} of at most {limit:g} points")
         used, value, limit, said = worst
+        if unknown:
+            # Not quoted yet, or misspelt: such a limit holds for nothing.
+            said = "; ".join(filter(None, (said, f"no spread is known of {', '.join(unknown)}")))
         return memory, Finding(value, limit, "points", used, said, breached=False, warned=warned)
 
     def refuses(self, memory: Nothing, facts: Facts, entry: Entry) -> str | None:

@@ -242,7 +242,7 @@ class BrokerRules:
 def load_broker(path: Path) -> BrokerRules:
     """The rules of a file. Raises BrokerFileError with the file and the place."""
     try:
-        return BrokerRules(BrokerFile.model_validate(tomllib.loads(path.read_text(encoding="utf-8"))))
+        return BrokerRules(BrokerFile.model_validate(tomllib.loads(path.read_text(encoding="utf-8-sig"))))
     except OSError as error:
         raise BrokerFileError(f"{path}: cannot be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

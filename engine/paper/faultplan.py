@@ -198,7 +198,7 @@ def read_fault(values: Any, place: str = "fault") -> Fault:
 def load_plan(path: Path) -> tuple[Fault, ...]:
     """The faults of a plan file. Raises PlanError with the file and the place."""
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise PlanError(f"{path}: cannot be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

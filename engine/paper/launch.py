@@ -117,8 +117,9 @@ async def _find_or_start(settings: PaperSettings, folder: Path, *, as_it_was: bo
         await control.close()
         control = None
     if control is None:
-        recorded.write_text(json.dumps(asked), encoding="utf-8")
         control = await _start(arguments, folder, address)
+        # Only now: what could not start must not be what a direct flatten starts.
+        recorded.write_text(json.dumps(asked), encoding="utf-8")
     return control
 
 

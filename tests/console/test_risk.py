@@ -56,7 +56,7 @@ def drawdown_guard() -> GuardView:
 
 def with_risk(*guards: GuardView, mode: str = "RUNNING", environment: str = "paper", **risk: Any) -> Any:
     engine = {"mode": mode, "environment": environment, "halt_reason": "as tested" if mode == "HALTED" else None}
-    return snapshot(engine=engine, risk=RiskView(guards=list(guards), **risk))
+    return snapshot(engine=engine, risk=RiskView(guards=list(guards), **{"market_time": NOW, **risk}))
 
 
 def view_of(made: Any, age: float = 0.0) -> View:
@@ -118,6 +118,13 @@ def test_the_time_until_a_lock_lifts_goes_on_while_the_snapshot_grows_old() -> N
     made = with_risk(one)
     assert "in 3 h 12 m" in lifts(one, view_of(made))
     assert "in 3 h 11 m" in lifts(one, view_of(made, age=60.0))
+
+
+def test_the_time_until_a_lock_lifts_is_the_markets() -> None:
+    one = guard(lock=LockView(since=NOW, until=NOW + timedelta(hours=3), reason=""))
+    replayed = with_risk(one, market_time=NOW + timedelta(hours=2, minutes=30))
+    assert lifts(one, view_of(replayed)).endswith(", in 30 m 00 s")
+    assert lifts(one, view_of(with_risk(one, market_time=None))) == "01-05 11:00:00"
 
 
 def test_a_breach_that_time_ends_says_when() -> None:

@@ -333,6 +333,18 @@ def test_bases_that_lower_a_floor_are_refused_while_positions_are_open(tmp_path:
     run_virtual(run())
 
 
+def test_bases_that_lower_a_floor_are_refused_between_an_unlock_and_the_lock_that_follows(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with world(tmp_path, settings=rules(presets=["static"], initial_balance=11_200.0)) as made:
+            await made.until(lambda: made.engine.modes.mode is EngineMode.HALTED)
+            unlocked = await made.command(wire.Unlock(guard="static max loss"), "the firm's limit is reached")
+            assert unlocked.accepted, unlocked.message
+            refused = await made.command(wire.SetBases(initial=9_000.0), "quickly")
+            assert "lower the floor of static max loss" in refused.message
+
+    run_virtual(run())
+
+
 @pytest.mark.parametrize(("action", "closes"), [("block", False), ("flatten", True)])
 def test_blindness_closes_everything_only_where_the_profile_says_so_and_the_broker_answers(
     tmp_path: Path, action: str, closes: bool

@@ -30,6 +30,11 @@ def test_a_profile_file_is_read(own_home: Path) -> None:
     assert (settings.drawdown.limit_percent, settings.paper.balance, settings.paper.currency) == (8.0, 500.0, "EUR")
 
 
+def test_a_file_may_begin_with_a_byte_order_mark(own_home: Path) -> None:
+    profile(own_home, "\ufeff[drawdown]\nlimit_percent = 8\n")
+    assert load("paper").drawdown.limit_percent == 8.0
+
+
 def test_the_environment_stands_above_the_file(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     profile(own_home, "[drawdown]\nlimit_percent = 8\nwarn_at = 0.5\n")
     monkeypatch.setenv("QUARTERDECK_DRAWDOWN__LIMIT_PERCENT", "12.5")
@@ -52,6 +57,12 @@ def test_the_command_line_stands_above_the_environment(monkeypatch: pytest.Monke
         ("[drawdown]\nlimit_percent = nan\n", "drawdown.limit_percent"),
         ('[paper]\nmargin_mode = "nothing"\n', "paper.margin_mode"),
         ('[terminal]\nmodule = "os; rm"\n', "terminal.module"),
+        # One by one in the rehearsal of every start, this would take all memory of the machine.
+        ("[guards.open_positions]\nmost = 1000000000\n", "guards.open_positions.most"),
+        ("[guards.losing_streak]\nlosses = 1000000000\n", "guards.losing_streak.losses"),
+        ("[guards.trades_a_day]\nmost = 1000000000\n", "guards.trades_a_day.most"),
+        ("[guards.order_rate]\nmost_per_minute = 1000000000\n", "guards.order_rate.most_per_minute"),
+        ("[guards.repeated_orders]\nmost = 1000000000\n", "guards.repeated_orders.most"),
         ("not toml", "paper.toml"),
     ],
 )
@@ -64,6 +75,20 @@ def test_a_wrong_key_or_value_is_refused_by_its_path(own_home: Path, text: str, 
 def test_an_unknown_nested_variable_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("QUARTERDECK_DRAWDOWN__LIMIT", "5")
     with pytest.raises(SettingsError, match="limit"):
+        load("paper")
+
+
+def test_a_variable_for_a_table_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QUARTERDECK_ALERT_URL_MY__PHONE", "json://localhost")
+    load("paper")
+    monkeypatch.setenv("QUARTERDECK_DRAWDWN__LIMIT_PERCENT", "10")
+    with pytest.raises(SettingsError, match="QUARTERDECK_DRAWDWN__LIMIT_PERCENT: no such table"):
+        load("paper")
+
+
+def test_a_variable_that_is_no_json_is_refused_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QUARTERDECK_GUARDS__LOSS", '[{"name":')
+    with pytest.raises(SettingsError, match="guards"):
         load("paper")
 
 
@@ -120,6 +145,18 @@ def test_for_closing_a_wrong_variable_counts_for_nothing_either(
     assert settings is not None
     assert settings.account.login == 2
     assert "drawdown" in problem
+
+
+@pytest.mark.parametrize("name", ["QUARTERDECK_GUARDS__LOSS", "QUARTERDECK_GUARDZ__LOSS"])
+def test_for_closing_a_variable_that_cannot_be_read_counts_for_nothing_either(
+    own_home: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    profile(own_home, LIVE, "live")
+    monkeypatch.setenv(name, '[{"name":')
+    settings, problem = load_to_close("live")
+    assert settings is not None
+    assert settings.account.login == 1
+    assert problem
 
 
 @pytest.mark.parametrize("wrong", ["not toml", "[terminl]\n", "[account]\nlogin = 'x'\n", "[terminal]\nmodul = 'x'\n"])

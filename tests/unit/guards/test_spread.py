@@ -58,3 +58,10 @@ def test_a_spread_that_cannot_be_known_is_refused(facts: Facts) -> None:
 
 def test_a_symbol_that_is_not_named_is_not_limited() -> None:
     assert GUARD.refuses(Nothing(), market(quotes={}), opening(symbol="USDJPY")) is None
+
+
+def test_a_symbol_of_which_no_spread_is_known_is_named() -> None:
+    guard = SpreadGuard(SpreadRule(points={"EURUSD": 10.0, "EURUSDD": 20.0}))
+    said = guard.judge(Nothing(), quoted())[1].said
+    assert said == "EURUSD: spread 10.0 of at most 10 points; no spread is known of EURUSDD"
+    assert guard.judge(Nothing(), market(quotes={}))[1].said == "no spread is known of EURUSD, EURUSDD"

@@ -55,3 +55,18 @@ async def test_file_of_conditions_that_is_wrong_is_named_and_nothing_starts(tmp_
     rules.write_text("[symbols.EURUSD]\nstops = 50\n")
     with pytest.raises(ValueError, match=r"broker\.toml: symbols\.EURUSD\.stops: Extra inputs"):
         await open_paper_market(PaperSettings(broker=rules), tmp_path / "state")
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+async def test_what_could_not_start_is_not_what_a_direct_flatten_starts(tmp_path: Path) -> None:
+    folder = tmp_path / "state"
+    market = await open_paper_market(PaperSettings(), folder)
+    login = (await market._control.status()).login
+    await market.shutdown()
+    with pytest.raises(ValueError, match=r"EURUSD\.csv: cannot be read"):
+        await open_paper_market(PaperSettings(replay=(tmp_path / "EURUSD.csv",)), folder)
+    again = await open_paper_market(PaperSettings(), folder, as_it_was=True)
+    try:
+        assert (await again._control.status()).login == login
+    finally:
+        await again.shutdown()
