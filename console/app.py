@@ -4,6 +4,7 @@ In: messages of the link worker, keys. Out: paints, and actions to the engine th
 trading; everything the operator can do is a class in commands.py.
 """
 
+import math
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -56,6 +57,7 @@ class Console(PacedApp):
         self._clock = clock
         self._snapshot: Snapshot | None = None
         self._snapshot_at = 0.0
+        self._mode_at = -math.inf
         self._phase = Phase.CONNECTING
         self._phase_at = clock()
         self._detail = "finding the engine, or starting it"
@@ -80,7 +82,8 @@ class Console(PacedApp):
         for screen in self._drawn():
             if isinstance(screen, ConsoleScreen):
                 row, settled = screen.selected(), screen.settled() and not self.pacer.holding
-                return Context(self.view(), screen.name_here, row, settled, self._under_way)
+                known = (row, settled, self._under_way, screen.cramped, self._clock() - self._mode_at)
+                return Context(self.view(), screen.name_here, *known)
         return Context(self.view(), "")
 
     def paint(self) -> None:
@@ -96,7 +99,9 @@ class Console(PacedApp):
 
     def on_snapshot_arrived(self, message: SnapshotArrived) -> None:
         """Keep the newest snapshot; the next tick paints it."""
-        self._snapshot, self._snapshot_at = message.snapshot, self._clock()
+        before, self._snapshot, self._snapshot_at = self.view().mode, message.snapshot, self._clock()
+        if before not in ("", message.snapshot.engine.mode):
+            self._mode_at = self._snapshot_at
 
     def on_link_changed(self, message: LinkChanged) -> None:
         """Say at once that the link came up or went down."""

@@ -1,5 +1,6 @@
 """What a command of the console is: one class, of which key binding, palette entry, help line and key bar are made."""
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
 READ_ONLY = "READ-ONLY: this console was started with --read-only"
 VIEWER = "READ-ONLY: the engine's owner lets you look, not act"
 NOT_CONNECTED = "not sent: the engine is not connected"
+WITHOUT_ENGINE = "without it, in a shell: quarterdeck flatten --direct"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +25,10 @@ class Context:
     settled: bool = True
     under_way: frozenset[tuple[str, int]] = frozenset()
     """Decisions (signal, version) that were sent and are not answered yet."""
+    cramped: bool = False
+    """Whether the terminal is too small to show what would be acted on."""
+    mode_age: float = math.inf
+    """Seconds since the engine's mode on the screen became another one."""
 
 
 class Command:

@@ -10,7 +10,7 @@ from textual.binding import Binding, BindingType
 
 from console.alert_commands import Acknowledge
 from console.close_commands import CloseLosers, ClosePosition, CloseSource, CloseSymbol, CloseWinners, GiveUpClose
-from console.command import NOT_CONNECTED, READ_ONLY, Command, Context, linked
+from console.command import NOT_CONNECTED, READ_ONLY, WITHOUT_ENGINE, Command, Context, linked
 from console.risk_commands import ResetHalt, SetBases, SettleFunds, UnlockGuard
 from console.state import Phase
 from console.widgets.key_bar import Hint
@@ -31,6 +31,8 @@ __all__ = [
 
 REJECTED = "rejected by the operator"
 CANCELLED = "cancelled by the operator"
+PAUSE_SEEN_SECONDS = 1.0
+"""A key that meant to pause, pressed a moment after somebody else's or held too long, must not resume."""
 
 
 class _ShowScreen(Command):
@@ -88,6 +90,8 @@ class _Decide(Command):
             return f"{row.subject} is {row.state}: only {' or '.join(self.states)} can be decided"
         if (row.subject, row.version) in context.under_way:
             return f"{row.subject} has been sent: waiting for the engine's answer"
+        if context.cramped:
+            return "not sent: the terminal is too small to show what is decided"
         if not context.settled:
             return "not sent: the row under the cursor has just changed; look again"
         return None
@@ -162,6 +166,8 @@ class PauseOrResume(Command):
         mode = context.view.mode
         if mode == "HALTED":
             return "the account is HALTED: reset it first, with R"
+        if mode == "PAUSED" and context.mode_age < PAUSE_SEEN_SECONDS:
+            return "not sent: the engine has just been paused; press again to resume"
         return None if mode in ("RUNNING", "PAUSED") else f"the engine is {mode or 'not known yet'}"
 
     async def run(self, app: "Console", context: Context) -> None:
@@ -176,7 +182,8 @@ class FlattenAll(Command):
     name, key, title = "flatten", "F", "Flatten"
 
     def unavailable(self, context: Context) -> str | None:
-        return linked(context)
+        reason = linked(context)
+        return f"{NOT_CONNECTED}; {WITHOUT_ENGINE}" if reason == NOT_CONNECTED else reason
 
     async def run(self, app: "Console", context: Context) -> None:
         from console.screens.flatten import ask_and_flatten

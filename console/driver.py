@@ -8,6 +8,7 @@ import errno
 import os
 import signal
 import sys
+import time
 from typing import TYPE_CHECKING, Any, TextIO
 
 from textual import events
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 _CHUNK = 512
 """Bytes to the pty at once: so fine is the account of what it took."""
+_LAST_ANSWERS_SECONDS = 1.0
+"""How long a console that ends waits for what it has asked the terminal."""
 
 
 class FlowMoved(Message):
@@ -72,7 +75,10 @@ if sys.platform == "win32":
             super().write(to_ascii(data) if self.ascii_only else data)
 
 else:
+    from textual.drivers import linux_driver
     from textual.drivers.linux_driver import LinuxDriver
+
+    from console.pasted import PasteParser
 
     class ConsoleDriver(LinuxDriver):
         """The stock driver over a metered file. The application has a `flow`."""
@@ -85,10 +91,32 @@ else:
             self._file: Any = _Metered(self._file, self._flow)
             self._flow.moved = lambda: self.send_message(FlowMoved())
 
+        def run_input_thread(self) -> None:
+            """Read keys; the parser is found by its name in the stock driver's module."""
+            linux_driver.XTermParser = PasteParser  # type: ignore[attr-defined]
+            super().run_input_thread()
+
         def start_application_mode(self) -> None:
             """Begin with a mark: nothing stands before it, so a terminal that answers does so at once."""
             self._flow.restarted()
             super().start_application_mode()  # type: ignore[no-untyped-call]
+
+        def _sigtstp_application(self, *_: object) -> None:
+            """Give the terminal back and stop, in the loop's turn: the signal may come in the middle of a frame."""
+            self._loop.call_soon_threadsafe(super()._sigtstp_application)
+
+        def _sigcont_application(self, *_: object) -> None:
+            """Take the terminal again if it was given back; who was only stopped (SIGSTOP) has it still."""
+            if self._must_signal_resume:
+                self._loop.call_soon_threadsafe(super()._sigcont_application)
+
+        def stop_application_mode(self) -> None:
+            """Give the terminal back once it has answered: one that comes late is typed into the shell."""
+            self._flow.leave()
+            until = time.monotonic() + _LAST_ANSWERS_SECONDS
+            while self._flow.asking and time.monotonic() < until:
+                time.sleep(0.01)
+            super().stop_application_mode()
 
         def write(self, data: str) -> None:
             """Write to the terminal, and count it."""

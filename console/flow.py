@@ -48,6 +48,7 @@ class Flow:
         self._marked_at = 0.0
         self._answers: bool | None = None
         self._unmarked = False
+        self._leaving = False
         self.moved: Callable[[], None] = lambda: None
         """Called, from any thread, when the terminal has taken something."""
 
@@ -68,7 +69,7 @@ class Flow:
     def mark(self) -> str:
         """What to write behind a frame so that the terminal says when it has drawn it; empty without need."""
         with self._lock:
-            if not self._unmarked or len(self._marks) >= MARKS - 1:
+            if self._leaving or not self._unmarked or len(self._marks) >= MARKS - 1:
                 return ""
             if self._answers is False and self._marks:
                 return ""
@@ -87,7 +88,12 @@ class Flow:
         """The last mark again, when its answer is overdue and nothing else is on its way to the terminal."""
         now = self._clock()
         with self._lock:
-            if not self._marks or self._passed < self._written or now - self._marked_at < REMIND_SECONDS:
+            if (
+                self._leaving
+                or not self._marks
+                or self._passed < self._written
+                or now - self._marked_at < REMIND_SECONDS
+            ):
                 return ""
             if self._answers is None and now - self._marked_at >= PROBE_SECONDS:
                 self._answers = False
@@ -95,6 +101,17 @@ class Flow:
                 return ""
             self._marked_at = now
             return _asked(self._marks[-1][0])
+
+    def leave(self) -> None:
+        """The screen is given back: what the terminal is asked from now on, a shell would take for typed."""
+        with self._lock:
+            self._leaving = True
+
+    @property
+    def asking(self) -> bool:
+        """Whether answers of a terminal that may give them are still to come."""
+        with self._lock:
+            return bool(self._marks) and self._answers is not False
 
     def answered(self, column: int) -> None:
         """The terminal has drawn everything before the mark of this column, counted from 1. Others mean nothing."""
@@ -133,6 +150,7 @@ class Flow:
             self._marks.clear()
             self._answered = self._passed = self._written
             self._answers = None
+            self._leaving = False
 
 
 def _asked(mark: int) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 from engine.broker.base import Broker
 from engine.events import Draft, EventType
 from engine.recorder import Recorder
-from engine.state import AccountState, EngineMode, check_transition
+from engine.state import AccountState, EngineMode, IllegalTransition, check_transition
 
 
 class Modes:
@@ -46,8 +46,12 @@ class Modes:
     def block(self, mode: EngineMode, reason: str, *causes: Draft, **who: str) -> Coroutine[Any, Any, None]:
         """Go to PAUSED or FLATTENING: here and now in memory. Await the result for the gateways and the record.
 
-        `causes` are recorded before it in the same commit.
+        `causes` are recorded before it in the same commit. Raises IllegalTransition: a pause lifts no halt.
         """
+        if self.mode is EngineMode.HALTED and mode is EngineMode.PAUSED:
+            raise IllegalTransition(
+                "the account is HALTED: entries are blocked already, and only a reset lifts the halt"
+            )
         change, self.state = self._change(self.state, mode, reason, **who)
         return self._announce(*causes, change)
 
@@ -64,7 +68,13 @@ class Modes:
         await self._recorder.urgent(*causes, change)
 
     async def resume(self, reason: str, **who: str) -> None:
-        """PAUSED to RUNNING, once the journal has it. Raises Conflict or JournalError; then nothing has changed."""
+        """PAUSED to RUNNING, once the journal has it.
+
+        Raises Conflict, JournalError, or IllegalTransition while another resume is being written; then nothing has
+        changed.
+        """
+        if self._resuming:
+            raise IllegalTransition("another resume is being written: look again")
         before = self.state
         change, after = self._change(before, EngineMode.RUNNING, reason, **who)
         self._resuming = True

@@ -11,6 +11,7 @@ from textual.widget import Widget
 
 from console import describe
 from console.commands import Context, hints
+from console.compositor import DrawnCompositor
 from console.presence import others_here
 from console.state import Line, Piece, Row, View
 from console.text import plain
@@ -43,6 +44,10 @@ class Painted(Screen[Any]):
     COMPONENT_CLASSES: ClassVar[set[str]] = set(TONE_CLASSES)
     ready = False
     """Whether the screen has its widgets: a tick may come while they are still being made."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._compositor = DrawnCompositor()
 
     def paint(self, context: Context) -> None:
         """Show what is known now."""
@@ -114,10 +119,15 @@ class ConsoleScreen(Painted):
         if self.ready:
             self.paint(self.console.context())
 
-    def on_resize(self) -> None:
-        """Say so when the terminal is too small to be read without mistakes."""
+    @property
+    def cramped(self) -> bool:
+        """Whether the terminal is too small to be read without mistakes."""
         width, height = self.app.size
-        small = width < NEEDED[0] or height < NEEDED[1]
+        return width < NEEDED[0] or height < NEEDED[1]
+
+    def on_resize(self) -> None:
+        """Say so when the terminal is too small."""
+        (width, height), small = self.app.size, self.cramped
         self.set_class(small, "-too-small")
         said = f"Too small: {width}x{height}. Quarterdeck needs {NEEDED[0]}x{NEEDED[1]}."
         self.query_one("#too-small", Ink).show([(Piece(said, "alarm"),)] if small else [])

@@ -45,6 +45,11 @@ class Dialog(Painted, ModalScreen[str]):
         """Let keys go to the choices."""
         self.query_one(Choices).focus()
 
+    def on_resize(self) -> None:
+        """On a terminal that is too small for all of it, what the keys act on is what is seen."""
+        if self.focused is not None:
+            self.call_after_refresh(self.focused.scroll_visible, animate=False, immediate=True)
+
     def heading(self) -> str:
         """The title."""
         return self.title_text

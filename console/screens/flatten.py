@@ -5,7 +5,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from console import format as fmt
+from console.command import WITHOUT_ENGINE
 from console.commands import Context
+from console.link import Told
 from console.screens.dialog import WIDTH, Dialog
 from console.state import Line, Phase, Piece, View, flatten_words, tone_of
 from console.text import plain
@@ -63,7 +65,7 @@ def flatten_lines(view: View) -> tuple[Line, ...]:
     if snapshot.orders:
         lines.append((Piece(f"  {plain(_orders(snapshot.orders), WIDTH - 4)}"),))
     if not positions:
-        lines.append((Piece("  No position is open now; orders and what appears meanwhile are closed too."),))
+        lines.append((Piece("  No position is open; orders, and what appears meanwhile, are closed too."),))
     total = sum(position.profit + position.swap for position in positions)
     lines.append(
         (
@@ -120,4 +122,6 @@ async def ask_and_flatten(app: "Console") -> None:
     from engine.control.messages import Flatten
 
     if await app.push_screen_wait(FlattenDialog()) == "flatten":
-        await app.send(Flatten(), REASON)
+        told = await app.send(Flatten(), REASON)
+        if told.accepted is not True and app.view().phase is not Phase.CONNECTED:
+            app.tell(Told(False, WITHOUT_ENGINE), "Flatten")

@@ -4,6 +4,7 @@ import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
+from console.command import WITHOUT_ENGINE
 from console.screens.dialog import WIDTH, Dialog
 from console.screens.flatten import REASON, FlattenProgress
 from console.state import Line, Phase, Piece, View
@@ -36,7 +37,10 @@ class QuitDialog(Dialog):
         """What is at stake."""
         snapshot = view.snapshot
         if snapshot is None or view.phase is not Phase.CONNECTED:
-            return ((Piece("No engine is connected: it can be neither stopped nor flattened from here.", "alarm"),),)
+            return (
+                (Piece("No engine is connected: it can be neither stopped nor flattened from here.", "alarm"),),
+                (Piece(f"To flatten {WITHOUT_ENGINE}", "alarm"),),
+            )
         held = len(snapshot.positions)
         said = f"The engine is {snapshot.engine.mode}; {held} position{'' if held == 1 else 's'} open."
         lines: list[Line] = [(Piece(row),) for row in textwrap.wrap(said, WIDTH)]

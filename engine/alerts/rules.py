@@ -104,7 +104,8 @@ def _tripped(told: Mapping[str, Any]) -> Finding:
 
 def _blind(told: Mapping[str, Any]) -> Finding:
     age = float(told.get("age_seconds", 0.0))
-    text = f"BLIND: the account has not been readable for {age:.0f} s, entries are blocked: {told.get('reason', '')}"
+    why = f": {told['reason']}" if told.get("reason") else ""
+    text = f"BLIND: the account has not been readable for {age:.0f} s, entries are blocked{why}"
     return Raised("blind", Severity.CRITICAL, text)
 
 

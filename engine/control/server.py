@@ -20,6 +20,7 @@ from pydantic import AwareDatetime, BaseModel, Field, ValidationError
 
 from engine.control.access import Access, Denied, console_id
 from engine.control.caller import TOKEN_HEADER
+from engine.control.door import DooredSite
 from engine.control.listening import bound_socket, checked_folder, remove_socket
 from engine.control.messages import Command, CommandResult, Problem, Wire
 from engine.control.once import (
@@ -126,7 +127,7 @@ class ControlServer:
             if self._access.shared is not None:
                 shared = Path(self._access.shared)
                 checked_folder(shared.parent)
-                await web.SockSite(runner, bound_socket(shared, mode=0o666)).start()
+                await DooredSite(runner, bound_socket(shared, mode=0o666)).start()
 
     async def stop(self) -> None:
         """Let commands under way finish (5 s), end the streams, answer what is open and close. Safe to call again."""

@@ -3,8 +3,10 @@
 import asyncio
 
 import pytest
+from textual.widgets._toast import Toast
 
 from console.app import Console
+from console.link import Told
 from console.run import run_console
 from console.screens.base import ConsoleScreen
 from console.screens.flatten import FlattenDialog
@@ -222,7 +224,7 @@ async def test_the_dialog_stays_true_while_it_is_open() -> None:
         await pilot.press("F")
         await shown(pilot, "7  EURUSD", "CONNECTED")
         engine.push(snapshot(positions=[]))
-        await shown(pilot, "No position is open now")
+        await shown(pilot, "No position is open; orders")
         engine.refuse_attach = "gone"
         engine.cut()
         await shown(pilot, "DISCONNECTED 0 s")
@@ -241,6 +243,7 @@ async def test_a_lost_engine_is_disconnected_in_words_and_commands_are_not_sent(
         for key in ("a", "r", "p", "F"):
             await pilot.press(key)
         await until(pilot, lambda: toasts(app).count("not sent") == 4)
+        assert "quarterdeck flatten --direct" in toasts(app)
         assert engine.sent == []
         engine.refuse_attach = ""
         await until(pilot, lambda: app.view().phase is Phase.CONNECTED)
@@ -602,3 +605,96 @@ def test_the_console_runs_over_the_profiles_host(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(Console, "run", run)
     assert run_console("paper") == 0
     assert len(made) == 1
+
+
+@pytest.mark.parametrize("key", ["a", "r"])
+async def test_nothing_is_decided_on_a_terminal_too_small_to_show_it(key: str) -> None:
+    engine = FakeEngine(snapshot(signals=[signal("A")]))
+    app = console(engine)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await connected(pilot)
+        await pilot.resize_terminal(79, 24)
+        await shown(pilot, "Too small")
+        await pilot.press(key)
+        await until(pilot, lambda: "too small to show" in toasts(app))
+        assert engine.sent == []
+        await pilot.resize_terminal(80, 24)
+        await shown(pilot, "Approvals")
+        await pilot.press(key)
+        await until(pilot, lambda: engine.sent)
+
+
+@pytest.mark.parametrize("size", [(20, 5), (40, 10)])
+async def test_the_choices_of_a_dialog_are_seen_on_any_terminal(size: tuple[int, int]) -> None:
+    engine = FakeEngine(snapshot(positions=[position(ticket) for ticket in range(9)]))
+    app = console(engine)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await connected(pilot)
+        await pilot.press("F")
+        await shown(pilot, "FLATTEN THE WHOLE ACCOUNT?")
+        await pilot.resize_terminal(*size)
+        await shown(pilot, "> Cancel: close", "Flatten now: ")
+        await pilot.resize_terminal(80, 24)
+        await shown(pilot, "FLATTEN THE WHOLE ACCOUNT?", "> Cancel: close nothing")
+        await pilot.press("escape")
+        await pilot.resize_terminal(*size)
+        await pilot.press("F")
+        await shown(pilot, "> Cancel: close", "Flatten now: ")
+
+
+async def test_a_pause_that_has_just_come_is_not_taken_back_by_the_same_key() -> None:
+    engine = FakeEngine(snapshot(engine={"mode": "RUNNING"}))
+    clock = Ticking()
+    app = console(engine, clock)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await connected(pilot)
+        engine.push(snapshot(engine={"mode": "PAUSED"}))
+        await shown(pilot, "(Resume)")
+        await pilot.press("p")
+        await until(pilot, lambda: "has just been paused" in toasts(app))
+        assert engine.sent == []
+        clock.now += 1.1
+        await pilot.press("p")
+        await until(pilot, lambda: engine.sent)
+
+
+async def test_a_flood_of_messages_leaves_the_state_in_sight() -> None:
+    app = console(FakeEngine())
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        await connected(pilot)
+        for number in range(30):
+            app.tell(Told(False, f"refused {number}"), "Flood")
+            app.tell(Told(False, "the same again"), "Flood")
+        text = await shown(pilot, "RUNNING", "CONNECTED", "refused 29", "the same again")
+        assert text.count("the same again") == 1
+        assert text.count("refused") == 3
+
+
+async def test_a_message_that_goes_while_the_map_is_reckoned_anew_is_wiped_off_the_terminal() -> None:
+    app = console(FakeEngine())
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        await connected(pilot)
+        app.tell(Told(False, "refused"), "Here")
+        await shown(pilot, "▌ refused")
+        place = app.screen.query_one(Toast).region
+        app.screen._compositor._dirty_regions.clear()
+        app.screen._compositor.update_widgets({app.screen.query_one("#too-small")})
+        app.screen.query_one(Toast).display = False
+        assert app.screen.query_one("#rows").region
+        assert any(dirty.contains_region(place) for dirty in app.screen._compositor._dirty_regions)
+
+
+async def test_a_flatten_that_reached_no_engine_names_the_way_without_one() -> None:
+    engine = FakeEngine(snapshot(positions=[position(7)]))
+    app = console(engine)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await connected(pilot)
+        await pilot.press("F")
+        await shown(pilot, "FLATTEN THE WHOLE ACCOUNT?")
+        engine.refuse_attach = "no engine answers"
+        engine.cut()
+        await shown(pilot, "DISCONNECTED")
+        await pilot.press("down", "enter")
+        await until(pilot, lambda: "quarterdeck flatten --direct" in toasts(app))
+        await pilot.press("q")
+        await shown(pilot, "No engine is connected", "quarterdeck flatten --direct")

@@ -1,7 +1,11 @@
 """Ways out of the console, and what each leaves behind."""
 
+import os
+import signal
+from pathlib import Path
+
 from tests.e2e.conftest import OpenScreen
-from tests.e2e.house import House, until
+from tests.e2e.house import House, quarterdeck, until
 
 ASKED = "QUIT THE CONSOLE?"
 
@@ -80,3 +84,41 @@ def test_console_does_not_start_again_what_was_told_to_stop_until_it_is_asked_to
     screen.shows("RUNNING CONNECTED")
     assert house.look()["engine"]["pid"] != stopped
     assert house.look()["account"]["balance"] == 10_000
+
+
+def test_nothing_is_typed_into_the_shell_that_the_console_was_started_from(
+    house: House, open_screen: OpenScreen
+) -> None:
+    told = '"$@"; read -r typed; echo "then [$typed]"'
+    screen = open_screen(house, 80, 24, "sh", "-c", told, "sh", *quarterdeck())
+    screen.shows("RUNNING CONNECTED")
+    screen.press("d")
+    screen.lacks("CONNECTED")
+    screen.type("quarterdeck flatten")
+    screen.press("Enter")
+    screen.shows("then [quarterdeck flatten]")
+
+
+def test_a_console_that_was_suspended_shows_everything_again(house: House, open_screen: OpenScreen) -> None:
+    screen = open_screen(house, 80, 24, "bash", "--norc", "-i")
+    screen.type(" ".join(quarterdeck()))
+    screen.press("Enter")
+    screen.shows("RUNNING CONNECTED", "Flatten")
+    (console,) = house.pids("console")
+    os.kill(console, signal.SIGTSTP)
+    screen.shows("Stopped")
+    screen.type("fg")
+    screen.press("Enter")
+    screen.shows("RUNNING CONNECTED", "1 Approvals", "p Pause F Flatten")
+
+
+def test_a_console_that_was_stopped_and_goes_on_leaves_a_sane_terminal(house: House, open_screen: OpenScreen) -> None:
+    screen = open_screen(house, 80, 24, "sh", "-c", '"$@"; stty -a', "sh", *quarterdeck())
+    screen.shows("RUNNING CONNECTED", "Flatten")
+    (console,) = house.pids("console")
+    os.kill(console, signal.SIGSTOP)
+    until(lambda: Path(f"/proc/{console}/stat").read_text().split()[2] == "T", "a stopped console")
+    os.kill(console, signal.SIGCONT)
+    screen.shows("RUNNING CONNECTED", "p Pause F Flatten")
+    screen.press("d")
+    screen.shows(" icanon", " echo ")

@@ -175,6 +175,24 @@ def test_what_refills_while_flattening_is_closed_too(tmp_path: Path) -> None:
     run_virtual(run())
 
 
+def test_nothing_but_a_reset_lifts_a_halt(tmp_path: Path) -> None:
+    async def run() -> None:
+        terminal = PaperTerminal.open(TerminalConfig())
+        async with world(tmp_path, terminal=terminal) as made:
+            assert (await made.command(wire.Flatten(), "storm")).accepted
+            await made.until(lambda: made.engine.modes.mode is EngineMode.HALTED)
+            for action in (wire.Pause(), wire.Resume(), wire.Pause(), wire.CancelClose(id="x")):
+                answer = await made.command(action, "in a hurry")
+                assert not answer.accepted
+                assert "HALTED" in answer.message or "no close" in answer.message
+                assert made.engine.modes.mode is EngineMode.HALTED
+        async with world(tmp_path, terminal=terminal) as again:
+            assert again.engine.modes.mode is EngineMode.HALTED
+        terminal.shutdown()
+
+    run_virtual(run())
+
+
 def test_while_halted_whatever_appears_is_closed_again(tmp_path: Path) -> None:
     async def run() -> None:
         async with world(tmp_path) as made:

@@ -70,6 +70,35 @@ def test_a_pause_that_comes_while_a_resume_is_written_stands(tmp_path: Path) -> 
     run_virtual(run())
 
 
+def test_resumes_and_pauses_that_cross_never_leave_another_mode_in_the_journal_than_in_force(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with world(tmp_path) as made:
+            assert (await made.command(wire.Pause())).accepted
+            append = made.journal.append
+
+            async def slow(*drafts):  # type: ignore[no-untyped-def]  # as the journal's own
+                written = await append(*drafts)
+                await asyncio.sleep(1)
+                return written
+
+            made.journal.append = slow  # type: ignore[method-assign]  # a slow disk
+            sent = [asyncio.create_task(made.command(wire.Resume()))]
+            await asyncio.sleep(0.5)
+            assert (await made.command(wire.Pause())).accepted
+            for _ in range(3):
+                sent.append(asyncio.create_task(made.command(wire.Resume())))
+                await asyncio.sleep(0.7)
+                assert (await made.command(wire.Pause())).accepted
+            await asyncio.gather(*sent)
+            assert made.engine.modes.mode is EngineMode.PAUSED
+            made.journal.append = append  # type: ignore[method-assign]
+            stored = await made.journal.query("SELECT mode FROM account_state", ())
+            assert [str(row[0]) for row in stored] == ["PAUSED"]
+            assert (await made.command(wire.Resume())).accepted
+
+    run_virtual(run())
+
+
 def test_the_tables_can_be_built_again_from_the_events(tmp_path: Path) -> None:
     async def run() -> None:
         async with world(tmp_path) as made:

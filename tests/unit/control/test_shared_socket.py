@@ -1,4 +1,5 @@
 import asyncio
+import contextlib
 import os
 import stat
 from collections.abc import AsyncIterator, Callable
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.control import door
 from engine.control import server as server_module
 from engine.control.access import Access
 from engine.control.address import AddressError
@@ -17,7 +19,7 @@ from engine.control.server import ControlServer
 from engine.control.tokens import TokenBook
 from tests.unit.control.fake import FakeEngine
 
-BOB, EVE = os.getuid() + 1001, os.getuid() + 1002
+BOB, EVE = os.getuid() + 900_001, os.getuid() + 900_002
 
 
 @pytest.fixture
@@ -164,3 +166,38 @@ async def _exhaust(messages: AsyncIterator[StreamMessage]) -> None:
 async def _until(condition: Callable[[], bool]) -> None:
     while not condition():  # noqa: ASYNC110  the server has no event for it, and needs none
         await asyncio.sleep(0.005)
+
+
+async def test_one_user_cannot_take_every_connection_nor_a_descriptor_more_than_its_share(
+    served: ControlServer, address: str, shared: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(door, "MOST_OF_A_USER", 5)
+    monkeypatch.setattr(door, "peer_uid", lambda connection: EVE)
+    held = [await asyncio.open_unix_connection(shared) for _ in range(20)]
+    ended = 0
+    for reader, _ in held:
+        try:
+            async with asyncio.timeout(0.1):
+                ended += await reader.read(1) == b""
+        except ConnectionError:
+            ended += 1
+        except TimeoutError:
+            continue
+    assert ended == 15
+    monkeypatch.setattr(door, "peer_uid", lambda connection: os.getuid())
+    for path in (shared, address):
+        async with ControlClient(path, "cli") as client:
+            assert (await client.snapshot()).engine.pid == 4242
+    monkeypatch.setattr(door, "peer_uid", lambda connection: EVE)
+    for _, writer in held:
+        writer.close()
+    await asyncio.sleep(0.1)
+    _, writer = await asyncio.open_unix_connection(shared)
+    writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+    await writer.drain()
+    writer.close()
+    monkeypatch.setattr(door, "MOST_OF_ALL", 0)
+    reader, writer = await asyncio.open_unix_connection(shared)
+    with contextlib.suppress(ConnectionError):
+        assert await reader.read(1) == b""
+    writer.close()
