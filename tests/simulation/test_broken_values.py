@@ -135,3 +135,24 @@ def test_a_first_look_that_cannot_be_believed_sets_no_baseline(tmp_path: Path, l
             assert made.target.snapshot().model_dump_json()
 
     run_virtual(run())
+
+
+@pytest.mark.parametrize("volume", [math.inf, math.nan, 1e-300])
+def test_a_fill_of_a_volume_that_is_none_is_looked_for_again(tmp_path: Path, volume: float) -> None:
+    faults: dict[str, Any] = {}
+
+    async def run() -> None:
+        async with world(tmp_path, faults=faults) as made:
+            signal = await made.engine.proposals.take(made.buy())
+            faults["history_deals_get"] = lambda honest, *args, **kwargs: tuple(
+                Struct(deal, volume=volume) for deal in honest(*args, **kwargs)
+            )
+            assert (await made.approve(signal)).accepted
+            await asyncio.sleep(5)
+            assert made.engine.book.unresolved()
+            faults.clear()
+            await made.until(lambda: not made.engine.book.unresolved())
+            [executed] = await made.events("trade_executed")
+            assert executed["volume"] == 0.5
+
+    run_virtual(run())
