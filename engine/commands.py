@@ -166,6 +166,8 @@ async def _resume(engine: AccountEngine, reason: str, who: dict[str, str]) -> st
             " `quarterdeck bases`"
         )
     await engine.modes.resume(reason or "resumed by the operator", **who)
+    if engine.modes.mode is not EngineMode.RUNNING:
+        raise Refused(f"not resumed: what came meanwhile stands, the engine is {engine.modes.mode}")
     engine.loop.wake()
     return "running: approved signals are executed"
 
