@@ -87,7 +87,9 @@ def test_a_price_that_is_none_makes_no_signal(tmp_path: Path, price: float) -> N
     run_virtual(run())
 
 
-@pytest.mark.parametrize("changes", [{"point": 0.0}, {"volume_step": 0.0}])
+@pytest.mark.parametrize(
+    "changes", [{"point": 0.0}, {"volume_step": 0.0}, {"volume_step": 1e-300}, {"trade_tick_value_loss": 1e308}]
+)
 def test_conditions_that_make_no_sense_end_nothing(tmp_path: Path, changes: dict[str, float]) -> None:
     faults: dict[str, Any] = {}
 
