@@ -165,8 +165,7 @@ async def _resume(engine: AccountEngine, reason: str, who: dict[str, str]) -> st
             "this live account is new here: say what its guards measure from, or confirm what was read, with"
             " `quarterdeck bases`"
         )
-    await engine.modes.resume(reason or "resumed by the operator", **who)
-    if engine.modes.mode is not EngineMode.RUNNING:
+    if not await engine.modes.resume(reason or "resumed by the operator", **who):
         raise Refused(f"not resumed: what came meanwhile stands, the engine is {engine.modes.mode}")
     engine.loop.wake()
     return "running: approved signals are executed"
