@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 
 from engine.control import messages as wire
+from engine.signals import EntryType
 from engine.state import EngineMode
 from tests.simulation.test_desk import changed
 from tests.simulation.test_execution import Struct
+from tests.simulation.test_working_orders import FAR, order
 from tests.simulation.virtual import run_virtual
-from tests.simulation.world import world
+from tests.simulation.world import opened_volume, world
 
 
 @pytest.mark.parametrize(
@@ -83,6 +85,31 @@ def test_a_price_that_is_none_makes_no_signal(tmp_path: Path, price: float) -> N
             action = wire.AddSignal(symbol="EURUSD", side="buy", volume=0.1, sl=1.0, tp=2.0)
             assert not (await made.command(action)).accepted
             assert made.target.snapshot().model_dump_json()
+
+    run_virtual(run())
+
+
+@pytest.mark.parametrize("price", [math.nan, math.inf, 0.0, 1e308])
+@pytest.mark.parametrize("kind", EntryType)
+def test_at_a_price_that_is_none_nothing_is_sent_and_nothing_ends(
+    tmp_path: Path, price: float, kind: EntryType
+) -> None:
+    faults: dict[str, Any] = {}
+
+    async def run() -> None:
+        async with world(tmp_path, faults=faults) as made:
+            market = kind is EntryType.MARKET
+            proposal = made.buy() if market else order(made, FAR, kind)
+            signal = await made.engine.proposals.take(proposal)
+            assert (await made.approve(signal)).accepted
+            faults["symbol_info_tick"] = changed(ask=price, bid=price)
+            action = wire.AddSignal(symbol="EURUSD", side="buy", volume=0.1, type=kind.value, entry=1.1, sl=1.0, tp=2.0)
+            assert "no price" in (await made.command(action)).message
+            await asyncio.sleep(5)
+            assert made.target.snapshot().model_dump_json()
+            [blocked] = await made.events("signal_blocked")
+            assert "no price" in blocked["reason"]
+            assert not opened_volume(made.terminal)
 
     run_virtual(run())
 
