@@ -51,6 +51,7 @@ class Closedown:
         self._randomness = randomness
         self._cycle = cycle
         self._flattening: asyncio.Task[FlattenReport] | None = None
+        self._latching: asyncio.Task[None] | None = None
         self.left_open: LeftOpen = NOTHING_LEFT
         """What an operator left open by cancelling a flatten: not flattened again while halted."""
         self.closer = Closer(
@@ -157,13 +158,17 @@ class Closedown:
         report = self.flattener.begin(new_id(self._randomness), reason, cycle.known_positions, orders, leave)
         self.jobs.supersede(report.id)
         # A task of its own: an engine that ends gives the flatten up until its next start, but never the latch.
-        latched = group.create_task(latching, name="latch") if latching is not None else None
-        flattening = self._flattening = group.create_task(self._run(report, latched), name="flatten")
+        self._latching = group.create_task(latching, name="latch") if latching is not None else None
+        flattening = self._flattening = group.create_task(self._run(report), name="flatten")
         return flattening
 
-    async def _run(self, report: FlattenReport, latched: "asyncio.Task[None] | None") -> FlattenReport:
-        if latched is not None:
-            await asyncio.shield(latched)
+    async def latched(self) -> None:
+        """Wait for the latch of the flatten under way to be recorded, which takes 50 ms at most."""
+        if self._latching is not None:
+            await asyncio.shield(self._latching)
+
+    async def _run(self, report: FlattenReport) -> FlattenReport:
+        await self.latched()
         await self.flattener.run(report, self.last_look())
         if report.state is WorkState.CANCELLED:
             self.left_open = self.flattener.left()

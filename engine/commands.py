@@ -112,6 +112,8 @@ async def _dispatch(
         case Flatten():
             joined = engine.modes.mode is EngineMode.FLATTENING
             engine.flatten(reason or "flattened by the operator", leave=NOTHING_LEFT, **who)
+            # Closing does not wait for it; what is answered for is what a start after a kill finds again.
+            await engine.closedown.latched()
             return "flatten goes on" if joined else "flatten started", {}
         case Cancel():
             return await _cancel(engine, action, reason, who), {"signal": action.signal}
@@ -177,7 +179,10 @@ async def _cancel_close(engine: AccountEngine, name: str, reason: str, who: dict
     said = f"{who['operator']}: {reason}"
     report = engine.flattener.report
     if report is None or report.id != name:
-        return f"close {engine.closings.cancel(name, said).id} cancelled: what is left stays open"
+        job = engine.closings.cancel(name, said)
+        # What is answered for is what a start after a kill finds again.
+        await engine.recorder.drained()
+        return f"close {job.id} cancelled: what is left stays open"
     if engine.modes.mode is not EngineMode.FLATTENING:
         raise Refused(f"flatten {name} is over: {report.statement}")
     if report.state != "DEFERRED":
