@@ -155,12 +155,12 @@ async def _as_stored(made: World) -> tuple[str, int, str]:
 
 def _changes_are_legal(changes: list[dict[str, Any]]) -> None:
     """By the table, from the mode before, each in a later epoch; what stops a resume or a reset that is just being
-    written is written from the mode before that."""
+    written has its epoch, in which nothing was ever opened."""
     mode, epoch, earlier = EngineMode.RUNNING, 0, EngineMode.RUNNING
     for change in changes:
         before, after = EngineMode(change["from"]), EngineMode(change["to"])
         assert after in TRANSITIONS[before], changes
-        overtaken = after is EngineMode.FLATTENING and before is earlier and change["epoch"] == epoch
+        overtaken = after is not EngineMode.RUNNING and before in (mode, earlier) and change["epoch"] == epoch
         assert overtaken or (before is mode and change["epoch"] > epoch), changes
         earlier, mode, epoch = mode, after, change["epoch"]
 
