@@ -165,15 +165,15 @@ def _changes_are_legal(changes: list[dict[str, Any]]) -> None:
         earlier, mode, epoch = mode, after, change["epoch"]
 
 
-async def _answered(made: World, names: tuple[str, ...]) -> dict[str, wire.CommandResult]:
+async def _answered(made: World, names: tuple[str, ...]) -> list[tuple[str, wire.CommandResult]]:
     """Give all of the commands at once; the answers that came, by the command's name."""
     asked = {name: ACTIONS[name](made) for name in dict.fromkeys(names)}
     tasks = [(name, asyncio.create_task(made.command(asked[name], f"asked for {name}"))) for name in names]
     await asyncio.wait([task for _, task in tasks], timeout=5)
-    answers = {}
+    answers = []
     for name, task in tasks:
         if task.done() and task.exception() is None:
-            answers[name] = task.result()
+            answers.append((name, task.result()))
             continue
         task.cancel()
         # Whoever asks an engine that ends meanwhile is told that there is no answer.
@@ -197,7 +197,7 @@ async def cross(folder: Path, mode: str, names: tuple[str, ...], *, slow: bool, 
         before = made.engine.modes.mode
         life._chance = death
         results = await _answered(made, names)
-        accepted = {name for name, result in results.items() if result.accepted}
+        accepted = {name for name, result in results if result.accepted}
         lifted = bool({"reset", "reset keep"} & set(names if death else accepted))
         latched = "flatten" in accepted or (before in LATCHED and not lifted)
         assert not latched or made.engine.modes.mode in LATCHED, results
