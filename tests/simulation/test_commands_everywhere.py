@@ -172,7 +172,7 @@ async def _answered(made: World, names: tuple[str, ...]) -> list[tuple[str, wire
     await asyncio.wait([task for _, task in tasks], timeout=5)
     answers = []
     for name, task in tasks:
-        if task.done() and task.exception() is None:
+        if task.done() and not task.cancelled() and task.exception() is None:
             answers.append((name, task.result()))
             continue
         task.cancel()
