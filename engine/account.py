@@ -403,8 +403,12 @@ class AccountEngine:
     async def _close_for_guard(self, reason: str) -> None:
         await self.closings.start(wire.AllScope(), reason, operator="sessions guard", origin="engine")
 
-    async def reset(self, risk: Risk, equity: float, reason: str, **details: Any) -> None:
-        """Lift the halt and go on with these guards. Raises Conflict or JournalError; then nothing has changed."""
-        await self.modes.reset(equity, risk.to_json(), reason, **details)
+    async def reset(self, risk: Risk, equity: float, reason: str, **details: Any) -> bool:
+        """Lift the halt and go on with these guards; False when a flatten that came meanwhile stands.
+
+        Raises Conflict or JournalError; then nothing has changed.
+        """
+        lifted = await self.modes.reset(equity, risk.to_json(), reason, **details)
         self.risk.take_over(risk)
         self.keeper.begin_again(baseline_key(self.modes.state.baseline_seq))
+        return lifted

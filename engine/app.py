@@ -5,14 +5,15 @@ socket. Everything that touches the machine (clock, processes, files, randomness
 """
 
 import asyncio
+import hashlib
 import json
 import logging
 import os
 import random
 import signal
 import sys
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from engine.broker.connection import GatewayChange
 from engine.broker.gateway import Gateways
 from engine.broker.mt5 import Mt5Broker
 from engine.clock import Clock, SystemClock, iso
-from engine.config import Settings, SettingsError, state_folder
+from engine.config import Settings, SettingsError, home, state_folder
 from engine.control.access import Access, UnknownUser
 from engine.control.address import AddressError, control_address
 from engine.control.listening import checked_folder
@@ -52,6 +53,7 @@ LOCK_NAME = "engine.lock"
 PAPER_FOLDER = "paper"
 _LOCK_SECONDS = 2.0
 """An engine that was told to stop may need a moment to end."""
+_log = logging.getLogger(__name__)
 
 
 class StartError(Exception):
@@ -112,6 +114,8 @@ async def _serve(profile: str, settings: Settings, folder: Path, kill_file: Kill
         stack.push_async_callback(gateways.stop)
         broker = Mt5Broker(gateways, settings.gateway)
         account = await first_look(broker, settings)
+        if not settings.is_paper:
+            stack.enter_context(sole_engine(f"{account.login}@{account.server}"))
         run_file.account(f"{account.login}@{account.server}")
         randomness = random.SystemRandom()
         engine = AccountEngine(
@@ -207,6 +211,28 @@ async def first_look(broker: Mt5Broker, settings: Settings) -> Account:
             f" the profile is for {pinned.login}@{pinned.server}"
         )
     return account
+
+
+@contextmanager
+def sole_engine(account: str) -> Iterator[None]:
+    """Hold an account, "login@server", that no other profile's engine may have in hand too. Raises StartError.
+
+    Two would act on each other's positions, and a netting account that both close is turned round. A paper account is
+    its profile's own.
+    """
+    lock = filelock.FileLock(home() / "accounts" / f"{hashlib.sha256(account.encode()).hexdigest()[:16]}.lock")
+    try:
+        Path(lock.lock_file).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock.acquire(timeout=_LOCK_SECONDS)
+    except filelock.Timeout:
+        raise StartError(f"another profile's engine has {account} in hand: an account has one engine") from None
+    except OSError as error:
+        # No reason to leave an account without its guards.
+        _log.error("whether another engine has %s in hand cannot be known: %s", account, error)
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 async def _known_commands(journal: Journal) -> dict[str, tuple[str, CommandResult]]:

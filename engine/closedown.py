@@ -51,6 +51,7 @@ class Closedown:
         self._randomness = randomness
         self._cycle = cycle
         self._flattening: asyncio.Task[FlattenReport] | None = None
+        self._latching: asyncio.Task[None] | None = None
         self.left_open: LeftOpen = NOTHING_LEFT
         """What an operator left open by cancelling a flatten: not flattened again while halted."""
         self.closer = Closer(
@@ -156,15 +157,18 @@ class Closedown:
         orders = {order.ticket for order in cycle.orders} | cycle.observer.known_orders
         report = self.flattener.begin(new_id(self._randomness), reason, cycle.known_positions, orders, leave)
         self.jobs.supersede(report.id)
-        flattening = self._flattening = group.create_task(self._run(report, latching), name="flatten")
-        if latching is not None:
-            # A task that is cancelled before its first step, as when the engine ends, never awaits what it was given.
-            flattening.add_done_callback(lambda done: latching.close())
+        # A task of its own: an engine that ends gives the flatten up until its next start, but never the latch.
+        self._latching = group.create_task(latching, name="latch") if latching is not None else None
+        flattening = self._flattening = group.create_task(self._run(report), name="flatten")
         return flattening
 
-    async def _run(self, report: FlattenReport, latching: Coroutine[Any, Any, None] | None) -> FlattenReport:
-        if latching is not None:
-            await latching
+    async def latched(self) -> None:
+        """Wait for the latch of the flatten under way to be recorded, which takes 50 ms at most."""
+        if self._latching is not None:
+            await asyncio.shield(self._latching)
+
+    async def _run(self, report: FlattenReport) -> FlattenReport:
+        await self.latched()
         await self.flattener.run(report, self.last_look())
         if report.state is WorkState.CANCELLED:
             self.left_open = self.flattener.left()

@@ -73,6 +73,7 @@ class CloseJobs:
         self._spawn = spawn
         self._jobs: dict[str, Job] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._stopped = False
         self.sources = Sources(recorder)
 
     async def load(self) -> None:
@@ -98,6 +99,7 @@ class CloseJobs:
 
     def stop(self) -> None:
         """Stop working, as at the engine's end: the next start goes on."""
+        self._stopped = True
         for task in self._tasks:
             task.cancel()
 
@@ -141,7 +143,7 @@ class CloseJobs:
             EventType.CLOSING_STARTED, id=job.id, what=str(scope), scope=scope_to_json(scope), reason=reason, **who
         )
         await self._recorder.urgent(started)
-        if job.is_active:
+        if job.is_active and not self._stopped:
             self._start(self._run(job, look))
         return job
 

@@ -112,6 +112,8 @@ async def _dispatch(
         case Flatten():
             joined = engine.modes.mode is EngineMode.FLATTENING
             engine.flatten(reason or "flattened by the operator", leave=NOTHING_LEFT, **who)
+            # Closing does not wait for it; what is answered for is what a start after a kill finds again.
+            await engine.closedown.latched()
             return "flatten goes on" if joined else "flatten started", {}
         case Cancel():
             return await _cancel(engine, action, reason, who), {"signal": action.signal}
@@ -165,7 +167,8 @@ async def _resume(engine: AccountEngine, reason: str, who: dict[str, str]) -> st
             "this live account is new here: say what its guards measure from, or confirm what was read, with"
             " `quarterdeck bases`"
         )
-    await engine.modes.resume(reason or "resumed by the operator", **who)
+    if not await engine.modes.resume(reason or "resumed by the operator", **who):
+        raise Refused(f"not resumed: what came meanwhile stands, the engine is {engine.modes.mode}")
     engine.loop.wake()
     return "running: approved signals are executed"
 
@@ -176,7 +179,10 @@ async def _cancel_close(engine: AccountEngine, name: str, reason: str, who: dict
     said = f"{who['operator']}: {reason}"
     report = engine.flattener.report
     if report is None or report.id != name:
-        return f"close {engine.closings.cancel(name, said).id} cancelled: what is left stays open"
+        job = engine.closings.cancel(name, said)
+        # What is answered for is what a start after a kill finds again.
+        await engine.recorder.drained()
+        return f"close {job.id} cancelled: what is left stays open"
     if engine.modes.mode is not EngineMode.FLATTENING:
         raise Refused(f"flatten {name} is over: {report.statement}")
     if report.state != "DEFERRED":

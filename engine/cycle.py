@@ -8,7 +8,6 @@ completed cycle.
 
 import asyncio
 import logging
-import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -17,6 +16,7 @@ from typing import Any
 from engine import blindness
 from engine.bookkeeping import GAP_SECONDS, Bookkeeper
 from engine.broker.base import Broker, BrokerError, Order, Sweep, Tick
+from engine.broker.conditions import is_price
 from engine.clock import iso
 from engine.config import Settings
 from engine.events import Draft, EventType
@@ -207,7 +207,7 @@ class GuardCycle:
         at = reading.at
         for symbol, tick in sweep.ticks.items():
             known = self.quotes.get(symbol)
-            usable = math.isfinite(tick.bid) and math.isfinite(tick.ask) and tick.bid > 0 and tick.ask > 0
+            usable = is_price(tick.bid) and is_price(tick.ask)
             if usable and (known is None or known.tick != tick):
                 self.quotes[symbol] = Quote(tick, at)
         for change in self.books.market.see(self.quotes):

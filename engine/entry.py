@@ -8,7 +8,7 @@ are compared in ticks, so that binary arithmetic decides nothing.
 from decimal import ROUND_DOWN
 
 from engine.broker.base import Side, SymbolSpec, Tick
-from engine.broker.conditions import exact, loss_per_lot
+from engine.broker.conditions import exact, is_price, loss_per_lot
 from engine.broker.mt5 import OrdersAllowed, SymbolTradeMode, volume_problem
 from engine.config import EntrySettings
 from engine.orders import drift_points, entry_price
@@ -25,7 +25,8 @@ _FULL = SymbolTradeMode.FULL
 def proposal_problem(spec: SymbolSpec, rules: EntrySettings, signal: Signal, tick: Tick) -> str | None:
     """What is wrong with a proposal; None when nothing is."""
     return (
-        _permission_problem(spec, signal)
+        _quote_problem(spec, tick)
+        or _permission_problem(spec, signal)
         or volume_problem(spec, signal.volume)
         or _sides_problem(signal)
         or _distance_problem(spec, rules, signal)
@@ -36,7 +37,7 @@ def proposal_problem(spec: SymbolSpec, rules: EntrySettings, signal: Signal, tic
 
 def send_problem(spec: SymbolSpec, rules: EntrySettings, signal: Signal, tick: Tick) -> str | None:
     """Why a signal may not be sent at this quote, though it was sound when it was proposed; None when it may."""
-    problem = _permission_problem(spec, signal) or volume_problem(spec, signal.volume)
+    problem = _quote_problem(spec, tick) or _permission_problem(spec, signal) or volume_problem(spec, signal.volume)
     if problem is None and rules.require_stop and not signal.sl:
         problem = _NO_STOP
     if problem is None and signal.type is EntryType.MARKET:
@@ -45,6 +46,13 @@ def send_problem(spec: SymbolSpec, rules: EntrySettings, signal: Signal, tick: T
 
 
 _NO_STOP = "it has no stop loss: the profile takes none without (entry.require_stop)"
+
+
+def _quote_problem(spec: SymbolSpec, tick: Tick) -> str | None:
+    """Whether there is a price at all: no limit would hold against a number that is none."""
+    if is_price(tick.bid) and is_price(tick.ask):
+        return None
+    return f"{spec.name} has no price now: bid {tick.bid}, ask {tick.ask}"
 
 
 def _permission_problem(spec: SymbolSpec, signal: Signal) -> str | None:

@@ -4,6 +4,7 @@ In: an intent. Out: an Evidence. Orders, positions, finished orders and deals ar
 raises, since None is never "nothing". The history is asked on the broker's clock, to a day ahead.
 """
 
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -70,10 +71,12 @@ def deals_of(intent: Intent, deals: tuple[Deal, ...]) -> tuple[Deal, ...]:
 
     Not by their entry: on a netting account a deal of ours may meet an opposite position and close it. Closing deals
     bear the position's number too, on the other side. Without what is booked beside a trade: a charge is a deal of its
-    own at some brokers, of no volume.
+    own at some brokers, of no volume. One of a volume that is no number is not believed yet.
     """
     return tuple(
-        deal for deal in deals if deal.magic == intent.magic and deal.type == _TYPES[intent.side] and deal.volume > 0
+        deal
+        for deal in deals
+        if deal.magic == intent.magic and deal.type == _TYPES[intent.side] and 0 < round(deal.volume, 8) < math.inf
     )
 
 

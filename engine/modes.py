@@ -67,8 +67,8 @@ class Modes:
         change, self.state = self._change(self.state, EngineMode.HALTED, self.state.halt_reason)
         await self._recorder.urgent(*causes, change)
 
-    async def resume(self, reason: str, **who: str) -> None:
-        """PAUSED to RUNNING, once the journal has it.
+    async def resume(self, reason: str, **who: str) -> bool:
+        """PAUSED to RUNNING, once the journal has it; False when what came meanwhile stands.
 
         Raises Conflict, JournalError, or IllegalTransition while another resume is being written; then nothing has
         changed.
@@ -82,18 +82,18 @@ class Modes:
             await self._recorder.journal.append(change)
         finally:
             self._resuming = False
-        await self._unblocked(before, after)
+        return await self._unblocked(before, after)
 
-    async def reset(self, equity: float, baseline: Mapping[str, Any], reason: str, **details: Any) -> None:
+    async def reset(self, equity: float, baseline: Mapping[str, Any], reason: str, **details: Any) -> bool:
         """HALTED to PAUSED with the guards' memory from which they go on, in one record.
 
-        Raises Conflict or JournalError; then nothing has changed.
+        False when a flatten that came meanwhile stands. Raises Conflict or JournalError; then nothing has changed.
         """
         before = self.state
         change, after = self._change(before, EngineMode.PAUSED, reason, **details)
         began = self._recorder.draft(EventType.PEAK_RESET, equity=equity, baseline=baseline, reason=reason, **details)
         events = await self._recorder.journal.append(change, began)
-        await self._unblocked(before, replace(after, baseline_seq=events[1].seq, baseline=baseline))
+        return await self._unblocked(before, replace(after, baseline_seq=events[1].seq, baseline=baseline))
 
     async def insist_on_pause(self, reason: str, **who: str) -> None:
         """Pause a PAUSED engine: a resume that is just being written does not win over it, nor in the journal."""
@@ -102,13 +102,14 @@ class Modes:
             change, self.state = self._change(resumed, EngineMode.PAUSED, reason, **who)
             await self._announce(change)
 
-    async def _unblocked(self, before: AccountState, after: AccountState) -> None:
-        """Take over what the journal now has; what blocked while it was being written stands."""
+    async def _unblocked(self, before: AccountState, after: AccountState) -> bool:
+        """Take over what the journal now has; what blocked while it was being written stands: False then."""
         if self.state is before:
             self.state = after
             await self._broker.raise_epoch(after.epoch)
-        else:
-            self.state = replace(self.state, baseline_seq=after.baseline_seq, baseline=after.baseline)
+            return True
+        self.state = replace(self.state, baseline_seq=after.baseline_seq, baseline=after.baseline)
+        return False
 
     def _change(self, before: AccountState, mode: EngineMode, reason: str, **who: Any) -> tuple[Draft, AccountState]:
         """The record of a change from a state to `mode`, and the state after it. Every change begins a new epoch."""

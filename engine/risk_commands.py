@@ -44,7 +44,8 @@ async def reset(engine: AccountEngine, action: Reset, reason: str, operator: Ope
         raise Refused(f"it would be halted again at once: {'; '.join(breached)}{hint}")
     equity = facts.reading.equity
     who = await engine.four_eyes.reset(engine.modes.state, action, operator)
-    await engine.reset(again, equity, reason, baseline_kept=action.baseline == "keep", **who)
+    if not await engine.reset(again, equity, reason, baseline_kept=action.baseline == "keep", **who):
+        raise Refused(f"reset, but a flatten that came meanwhile stands: {engine.modes.state.halt_reason}")
     did = "stays" if action.baseline == "keep" else "restarts"
     said = f"reset: PAUSED, the peak {did} at {again.drawdown.peak:.2f}"
     waits = [f"{name} stays locked {lock_words(lock)}" for name, lock in again.locks.items()]

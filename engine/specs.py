@@ -1,10 +1,14 @@
 """The trading conditions of the symbols in use, kept at hand so that a close never waits to read them."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import astuple
 
 from engine.broker.base import Broker, BrokerError, SymbolSpec
+
+_MOST = 1e15
+"""No condition of a symbol is larger: what is reckoned from such ones is a number still."""
+_LEAST_STEP = 1e-8
+"""Volumes are reckoned to eight places."""
 
 
 class SpecBook:
@@ -29,9 +33,9 @@ class SpecBook:
     async def refresh(self, symbol: str) -> SymbolSpec:
         """Read the conditions now. Raises BrokerError; then the ones known before stay."""
         spec = await self._broker.symbol(symbol)
-        if not all(math.isfinite(value) for value in astuple(spec) if isinstance(value, float)):
-            raise BrokerError("symbol_info", -1, f"{symbol}: a condition that is not a finite number")
-        if spec.point <= 0 or spec.volume_step <= 0:
+        if not all(abs(value) <= _MOST for value in astuple(spec) if isinstance(value, float)):
+            raise BrokerError("symbol_info", -1, f"{symbol}: a condition that is not a number, or beyond all measure")
+        if spec.point <= 0 or spec.volume_step < _LEAST_STEP:
             said = f"{symbol}: point {spec.point} and volume step {spec.volume_step}; both must be above 0"
             raise BrokerError("symbol_info", -1, said)
         self._specs[symbol] = spec

@@ -7,6 +7,7 @@ from engine.broker.base import SymbolSpec
 from engine.broker.codes import Execution, Filling, OrderFilling
 
 _VOLUME_PLACES = 8
+_HIGHEST_PRICE = 1e15
 
 
 def filling_for(spec: SymbolSpec) -> int | None:
@@ -21,6 +22,11 @@ def filling_for(spec: SymbolSpec) -> int | None:
     if spec.filling_mode & Filling.IOC:
         return OrderFilling.IOC
     return OrderFilling.RETURN if spec.execution_mode == Execution.EXCHANGE else None
+
+
+def is_price(value: float) -> bool:
+    """Whether it is the price of anything: what is reckoned from it is a number."""
+    return 0 < value < _HIGHEST_PRICE
 
 
 def round_price(spec: SymbolSpec, price: float) -> float:

@@ -168,6 +168,9 @@ class Mt5Broker:
         Raises StaleEpoch, NotSent or GatewayUnavailable (nothing was sent); BrokerTimeout or BrokerError, whose code
         decides whether the outcome is known.
         """
+        if epoch is None and request.get("action") == TradeAction.DEAL and not request.get("position"):
+            # To the broker a deal without a position's ticket is an opening, on a hedging account one more each time.
+            raise NotSent("order_send", LastError.E_INVALID_PARAMS, "a close needs the ticket of its position")
         results = await self._gateways.call(
             Lane.ORDERS,
             [Call("order_send", (dict(request),))],

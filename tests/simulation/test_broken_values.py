@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 
 from engine.control import messages as wire
+from engine.signals import EntryType
 from engine.state import EngineMode
 from tests.simulation.test_desk import changed
 from tests.simulation.test_execution import Struct
+from tests.simulation.test_working_orders import FAR, order
 from tests.simulation.virtual import run_virtual
-from tests.simulation.world import world
+from tests.simulation.world import opened_volume, world
 
 
 @pytest.mark.parametrize(
@@ -87,7 +89,34 @@ def test_a_price_that_is_none_makes_no_signal(tmp_path: Path, price: float) -> N
     run_virtual(run())
 
 
-@pytest.mark.parametrize("changes", [{"point": 0.0}, {"volume_step": 0.0}])
+@pytest.mark.parametrize("price", [math.nan, math.inf, 0.0, 1e308])
+@pytest.mark.parametrize("kind", EntryType)
+def test_at_a_price_that_is_none_nothing_is_sent_and_nothing_ends(
+    tmp_path: Path, price: float, kind: EntryType
+) -> None:
+    faults: dict[str, Any] = {}
+
+    async def run() -> None:
+        async with world(tmp_path, faults=faults) as made:
+            market = kind is EntryType.MARKET
+            proposal = made.buy() if market else order(made, FAR, kind)
+            signal = await made.engine.proposals.take(proposal)
+            assert (await made.approve(signal)).accepted
+            faults["symbol_info_tick"] = changed(ask=price, bid=price)
+            action = wire.AddSignal(symbol="EURUSD", side="buy", volume=0.1, type=kind.value, entry=1.1, sl=1.0, tp=2.0)
+            assert "no price" in (await made.command(action)).message
+            await asyncio.sleep(5)
+            assert made.target.snapshot().model_dump_json()
+            [blocked] = await made.events("signal_blocked")
+            assert "no price" in blocked["reason"]
+            assert not opened_volume(made.terminal)
+
+    run_virtual(run())
+
+
+@pytest.mark.parametrize(
+    "changes", [{"point": 0.0}, {"volume_step": 0.0}, {"volume_step": 1e-300}, {"trade_tick_value_loss": 1e308}]
+)
 def test_conditions_that_make_no_sense_end_nothing(tmp_path: Path, changes: dict[str, float]) -> None:
     faults: dict[str, Any] = {}
 
@@ -133,5 +162,26 @@ def test_a_first_look_that_cannot_be_believed_sets_no_baseline(tmp_path: Path, l
             assert made.engine.modes.mode is EngineMode.RUNNING
             assert made.engine.cycle.guard.state.peak == 10_000.0
             assert made.target.snapshot().model_dump_json()
+
+    run_virtual(run())
+
+
+@pytest.mark.parametrize("volume", [math.inf, math.nan, 1e-300])
+def test_a_fill_of_a_volume_that_is_none_is_looked_for_again(tmp_path: Path, volume: float) -> None:
+    faults: dict[str, Any] = {}
+
+    async def run() -> None:
+        async with world(tmp_path, faults=faults) as made:
+            signal = await made.engine.proposals.take(made.buy())
+            faults["history_deals_get"] = lambda honest, *args, **kwargs: tuple(
+                Struct(deal, volume=volume) for deal in honest(*args, **kwargs)
+            )
+            assert (await made.approve(signal)).accepted
+            await asyncio.sleep(5)
+            assert made.engine.book.unresolved()
+            faults.clear()
+            await made.until(lambda: not made.engine.book.unresolved())
+            [executed] = await made.events("trade_executed")
+            assert executed["volume"] == 0.5
 
     run_virtual(run())

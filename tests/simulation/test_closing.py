@@ -9,6 +9,7 @@ import pytest
 
 from engine.broker.connection import Frame
 from engine.control import messages as wire
+from engine.paper.terminal import PaperTerminal, TerminalConfig
 from engine.settling import is_closing
 from engine.state import EngineMode
 from tests.simulation.campaign import truth
@@ -30,6 +31,8 @@ from tests.simulation.closing import (
     volumes,
     waiting_order,
 )
+from tests.simulation.test_commands_everywhere import slow_down
+from tests.simulation.test_execution import is_opening
 from tests.simulation.test_flatten import closes
 from tests.simulation.virtual import run_virtual
 from tests.simulation.world import World, world
@@ -562,6 +565,25 @@ def test_what_waits_for_an_older_position_outside_the_scope_is_deferred_until_th
             assert view(made, name).state == "DEFERRED"
             by_hand(terminal, "EURUSD", 0.1, SELL, position=oldest.ticket)
             assert CLOSED.match((await ended(made, name, 5.0)).statement)
+        terminal.shutdown()
+
+    run_virtual(run())
+
+
+def test_a_close_that_is_being_recorded_while_the_engine_stops_does_not_keep_it_from_ending(tmp_path: Path) -> None:
+    async def run() -> None:
+        terminal = PaperTerminal.open(TerminalConfig())
+        faults = {"order_send": lambda honest, request: honest(request) if is_opening(request) else None}
+        async with world(tmp_path, terminal=terminal, faults=faults) as made:
+            await made.bought()
+            slow_down(made.journal)
+            await made.command(wire.Stop())
+            await asyncio.sleep(0.03)
+            assert (await made.command(wire.Close(scope=wire.SymbolScope(symbol="EURUSD")))).accepted
+            await asyncio.wait({made.running}, timeout=60)
+            assert made.running.done()
+        async with world(tmp_path, terminal=terminal) as again:
+            await again.until(lambda: again.engine.closings.all()[0].state == "DONE")
         terminal.shutdown()
 
     run_virtual(run())

@@ -321,3 +321,21 @@ def test_reset_in_the_moment_before_a_refill_is_noticed_is_refused_too(tmp_path:
             assert "not flat: 1 positions" in refused.message
 
     run_virtual(run())
+
+
+@pytest.mark.parametrize("turns", range(12))
+def test_a_flatten_that_was_accepted_while_the_engine_stops_is_latched(tmp_path: Path, turns: int) -> None:
+    async def run() -> None:
+        terminal = PaperTerminal.open(TerminalConfig())
+        async with world(tmp_path, terminal=terminal) as made:
+            await made.bought()
+            assert (await made.command(wire.Stop())).accepted
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            accepted = not made.running.done() and (await made.command(wire.Flatten(), "after all")).accepted
+            await asyncio.wait({made.running})
+        async with world(tmp_path, terminal=terminal) as again:
+            assert again.engine.modes.mode in (EngineMode.FLATTENING, EngineMode.HALTED) or not accepted
+        terminal.shutdown()
+
+    run_virtual(run())

@@ -61,7 +61,8 @@ def test_a_pause_that_comes_while_a_resume_is_written_stands(tmp_path: Path) -> 
             resuming = asyncio.create_task(made.command(wire.Resume()))
             await asyncio.sleep(0.5)
             assert (await made.command(wire.Pause())).accepted
-            await resuming
+            assert "PAUSED" in (await resuming).message
+            assert not (await resuming).accepted
             assert made.engine.modes.mode is EngineMode.PAUSED
             made.journal.append = append  # type: ignore[method-assign]
             modes = [event["to"] for event in await made.events("mode_changed")]
@@ -95,6 +96,31 @@ def test_resumes_and_pauses_that_cross_never_leave_another_mode_in_the_journal_t
             stored = await made.journal.query("SELECT mode FROM account_state", ())
             assert [str(row[0]) for row in stored] == ["PAUSED"]
             assert (await made.command(wire.Resume())).accepted
+
+    run_virtual(run())
+
+
+def test_a_flatten_that_comes_while_a_reset_is_written_stands_and_the_reset_says_so(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with world(tmp_path) as made:
+            assert (await made.command(wire.Flatten(), "first")).accepted
+            await made.until(lambda: made.engine.modes.mode is EngineMode.HALTED)
+            await asyncio.sleep(1)
+            append = made.journal.append
+
+            async def slow(*drafts):  # type: ignore[no-untyped-def]  # as the journal's own
+                written = await append(*drafts)
+                await asyncio.sleep(1)
+                return written
+
+            made.journal.append = slow  # type: ignore[method-assign]  # a slow disk
+            resetting = asyncio.create_task(made.command(wire.Reset(), "again"))
+            await asyncio.sleep(0.5)
+            assert (await made.command(wire.Flatten(), "second")).accepted
+            said = await resetting
+            assert not said.accepted
+            assert "second" in said.message
+            await made.until(lambda: made.engine.modes.mode is EngineMode.HALTED)
 
     run_virtual(run())
 

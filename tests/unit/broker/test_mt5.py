@@ -174,6 +174,13 @@ async def test_opening_of_an_older_epoch_is_refused_and_a_closing_is_not() -> No
         await desk.broker.send({}, epoch=None)
 
 
+async def test_a_close_of_a_position_without_a_ticket_never_leaves_since_it_would_open_one() -> None:
+    async with Desk() as desk:
+        with pytest.raises(NotSent, match="ticket"):
+            await desk.broker.send({"action": 1, "position": 0, "volume": 0.1}, epoch=None)
+        assert desk.module.calls == []
+
+
 async def test_history_is_asked_by_what_the_module_takes() -> None:
     async with Desk() as desk:
         assert (await desk.broker.deals_of_order(9))[0].profit == -3.5
