@@ -141,6 +141,9 @@ def test_ten_thousand_requests_without_sense_are_refused_in_words_and_cost_nothi
     while house.look()["engine"]["mode"] != "HALTED":
         call(_ROUND // 10)
     assert house.look()["flatten"]["statement"].startswith("flat, confirmed by the broker at ")
-    assert [event["seq"] for event in house.events()] == list(range(1, house.look()["seq"] + 1))
+    last = house.look()["seq"]
+    numbers = [event["seq"] for event in house.events()]
+    assert numbers == list(range(1, len(numbers) + 1))
+    assert len(numbers) >= last
     caller.hang_up()
     assert engine.poll() is None
