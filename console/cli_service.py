@@ -7,7 +7,6 @@ started or stopped here.
 import difflib
 import getpass
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -24,8 +23,6 @@ service_commands = typer.Typer(
     rich_markup_mode=None, help="The engine and its watchdog as services.", no_args_is_help=True
 )
 ForUser = Annotated[bool, typer.Option("--user", help="In your own systemd; there is no other way yet.")]
-_SETTING = re.compile("__|^QUARTERDECK_ALERT_URL_")
-"""A variable that a service needs as much as this shell: a setting, or where an alert goes."""
 _BOOTED = Path("/run/systemd/system")
 
 
@@ -111,9 +108,12 @@ def _units(profile: str) -> tuple[Unit, Unit]:
 
 def _doubts(profile: str) -> list[str]:
     """Why the services would not do what the same commands do in this shell."""
+    from engine.alerts.addresses import PREFIX
     from engine.config import SettingsError, load
 
-    unseen = sorted(name for name in os.environ if name.startswith("QUARTERDECK_") and _SETTING.search(name))
+    # What a service needs as much as this shell: a setting, or where an alert goes.
+    ours = (name for name in os.environ if name.startswith("QUARTERDECK_"))
+    unseen = sorted(name for name in ours if "__" in name or name.startswith(PREFIX))
     doubts = [f"no unit says {', '.join(unseen)}: see systemctl --user edit, or the profile"] if unseen else []
     try:
         load(profile)

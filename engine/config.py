@@ -25,6 +25,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings import SettingsError as UnreadableVariable
 
+from engine.alerts.addresses import PREFIX as ADDRESS_PREFIX
 from engine.alerts.settings import AlertSettings
 from engine.control.settings import ControlSettings
 from engine.guards.settings import GuardSettings
@@ -33,8 +34,6 @@ from engine.watchdog.settings import WatchdogSettings
 PROFILE_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,39}$")
 PAPER_MODULE = "engine.paper.client"
 _PREFIX = "QUARTERDECK_"
-_ADDRESSES = "QUARTERDECK_ALERT_URL_"
-"""Of alerts: no settings, and the name of a target may have what parts a table from its key."""
 
 
 class SettingsError(Exception):
@@ -297,11 +296,12 @@ def load(profile: str, overrides: dict[str, dict[str, Any]] | None = None) -> Se
 
 def _misspelt_variables() -> list[str]:
     """Variables that are meant for a table that is not there: a limit set by one would not hold, and nobody hear."""
+    # The address of an alert is no setting, and the name of its target may have what parts a table from its key.
     names = (name for name in os.environ if name.upper().startswith(_PREFIX) and "__" in name)
     return sorted(
         name
         for name in names
-        if not name.upper().startswith(_ADDRESSES)
+        if not name.upper().startswith(ADDRESS_PREFIX)
         and name[len(_PREFIX) :].partition("__")[0].lower() not in Settings.model_fields
     )
 

@@ -3,13 +3,14 @@
 import math
 import os
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from engine.account import AccountEngine
 from engine.alert_commands import alert_views
 from engine.broker.base import MarginMode, Order, Position, Side, SymbolSpec
 from engine.broker.mt5 import OrderType
 from engine.closejobs import Job
-from engine.closework import WorkState
+from engine.closework import CloseWork, WorkState
 from engine.control import messages as wire
 from engine.entry import money_at_risk, send_problem
 from engine.guards.drawdown import floor_of
@@ -271,33 +272,27 @@ def _flatten(engine: AccountEngine) -> wire.FlattenView | None:
     report = engine.flattener.report
     if report is None:
         return None
-    running = engine.modes.mode is EngineMode.FLATTENING
-    return wire.FlattenView(
-        id=report.id,
-        state="FLAT" if report.state is WorkState.DONE else report.state.value,
-        reason=plain(report.reason),
-        started_at=report.started_at,
-        finished_at=report.finished_at,
-        positions_closed=report.positions_closed,
-        orders_cancelled=report.orders_cancelled,
-        remaining=[plain(item) for item in report.remaining] if running or report.cancelled_by else [],
-        statement=report.statement,
-    )
+    told = _close_work(report)
+    if engine.modes.mode is not EngineMode.FLATTENING and not report.cancelled_by:
+        told["remaining"] = []
+    return wire.FlattenView(**told, state="FLAT" if report.state is WorkState.DONE else report.state.value)
 
 
 def _closing(job: Job) -> wire.ClosingView:
-    return wire.ClosingView(
-        id=job.id,
-        state=job.state.value,
-        scope=plain(str(job.scope)),
-        reason=plain(job.reason),
-        started_at=job.started_at,
-        finished_at=job.finished_at,
-        positions_closed=job.positions_closed,
-        orders_cancelled=job.orders_cancelled,
-        remaining=[plain(item) for item in job.remaining],
-        statement=plain(job.statement, 2000),
-    )
+    return wire.ClosingView(**_close_work(job), state=job.state.value, scope=plain(str(job.scope)))
+
+
+def _close_work(work: CloseWork) -> dict[str, Any]:
+    return {
+        "id": work.id,
+        "reason": plain(work.reason),
+        "started_at": work.started_at,
+        "finished_at": work.finished_at,
+        "positions_closed": work.positions_closed,
+        "orders_cancelled": work.orders_cancelled,
+        "remaining": [plain(item) for item in work.remaining],
+        "statement": plain(work.statement, 10_000),
+    }
 
 
 def _heartbeat(beat: HeartbeatMetrics | None) -> wire.HeartbeatView | None:

@@ -25,7 +25,7 @@ _LOOK_SECONDS = 1.0
 """How often the journal's health and the times of repetitions are looked at, when nothing happens."""
 _AFTER_FAILURE_SECONDS = 5.0
 _UNTOLD = 10_000
-"""So many events since the last heartbeat are looked through at a start."""
+"""So many events since the last heartbeat, the newest ones, are looked through at a start."""
 _LETTERS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _log = logging.getLogger(__name__)
 
@@ -159,8 +159,9 @@ class AlertDesk:
 
         Here also are those that no engine has written: what was merged from beside the journal.
         """
+        journal = self._recorder.journal
         since, _ = await self._last(EventType.HEARTBEAT)
-        events = await self._recorder.journal.events(since, _UNTOLD)
+        events = await journal.events(max(since, journal.last_seq - _UNTOLD), _UNTOLD)
         raised = {e.metadata["key"]: e.seq for e in events if e.event_type is EventType.ALERT_RAISED}
         rules, untold = Rules(), dict[str, Raised]()
         for event in events:

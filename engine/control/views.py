@@ -202,11 +202,10 @@ class SignalView(Wire):
     reason: str = ""
 
 
-class FlattenView(Wire):
-    """The running or the last flatten. `statement` ends it: flat and confirmed, or what is left and why."""
+class CloseWorkView(Wire):
+    """What a flatten and a scoped close tell alike. `statement` ends it: what the broker confirms, or what is left."""
 
     id: str
-    state: Literal["RUNNING", "DEFERRED", "FLAT", "CANCELLED"]
     reason: str
     started_at: datetime
     finished_at: datetime | None = None
@@ -216,22 +215,17 @@ class FlattenView(Wire):
     statement: str = ""
 
 
-class ClosingView(Wire):
-    """A scoped close: running, or one of the last. `statement` ends it: closed and confirmed, or what is left and why.
+class FlattenView(CloseWorkView):
+    """The running or the last flatten."""
 
-    `scope` is what it covers, in words.
-    """
+    state: Literal["RUNNING", "DEFERRED", "FLAT", "CANCELLED"]
 
-    id: str
+
+class ClosingView(CloseWorkView):
+    """A scoped close: running, or one of the last. `scope` is what it covers, in words."""
+
     state: Literal["RUNNING", "DEFERRED", "DONE", "CANCELLED"]
     scope: str
-    reason: str
-    started_at: datetime
-    finished_at: datetime | None = None
-    positions_closed: int = 0
-    orders_cancelled: int = 0
-    remaining: list[str] = []
-    statement: str = ""
 
 
 class HeartbeatView(Wire):

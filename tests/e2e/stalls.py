@@ -94,7 +94,7 @@ class Terminal:
 
 def engine_on_a_falling_market(house: House) -> Any:
     """Start the engine on a market that only falls, a tick a guard cycle."""
-    ticks = falling(house.home / "EURUSD-falling.csv", 20_000)
+    ticks = falling(house.home / "EURUSD-falling.csv", 100_000)
     return house.engine("--replay", str(ticks), "--speed", "max")
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from engine.alerts import desk
 from engine.alerts.board import Board
 from engine.alerts.delivery import Report, Result
 from engine.alerts.letter import Message
@@ -285,6 +286,26 @@ def test_what_a_kill_kept_from_being_told_is_told_at_the_next_start(tmp_path: Pa
             # Raised once before and now once more; the other one was told.
             assert (views["stop:7"].count, views["stop:8"].count) == (2, 1)
             await made.until(lambda: any("a made-up breach" in body for body in messenger.to("phone")), 5)
+
+    for run in (first, second):
+        run_virtual(run())
+
+
+def test_of_too_many_events_the_newest_are_looked_through(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(desk, "_UNTOLD", 3)
+    terminal = PaperTerminal.open(TerminalConfig(seed=1))
+
+    async def first() -> None:
+        async with world(tmp_path, terminal=terminal, settings=SETTINGS) as made:
+            for _ in range(10):
+                made.engine.recorder.urgent_soon(EventType.READING_RESTORED)
+            trip(made)
+            await made.engine.recorder.drained()
+            await made.crash()
+
+    async def second() -> None:
+        async with world(tmp_path, terminal=terminal, settings=SETTINGS, courier=Messenger()) as made:
+            assert "guard:drawdown:tripped" in {view.key for view in made.target.snapshot().alerts}
 
     for run in (first, second):
         run_virtual(run())

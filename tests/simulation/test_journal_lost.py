@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 from engine.control import messages as wire
 from engine.journal import verify
@@ -9,7 +10,7 @@ from engine.paper.terminal import PaperTerminal, TerminalConfig
 from engine.projection import SCHEMA, project
 from engine.state import EngineMode
 from tests.simulation.virtual import run_virtual
-from tests.simulation.world import opened_volume, world
+from tests.simulation.world import World, opened_volume, world
 from tests.unit.journal.test_failure import break_on
 
 
@@ -46,18 +47,24 @@ def test_a_failed_journal_blocks_entries_but_not_the_flatten_and_the_halt_surviv
     run_virtual(run())
 
 
+def slowed(made: World) -> Any:
+    """Give it a slow disk: an append is answered a second after it is written. Returns the append that was there."""
+    append = made.journal.append
+
+    async def slow(*drafts):  # type: ignore[no-untyped-def]  # as the journal's own
+        written = await append(*drafts)
+        await asyncio.sleep(1)
+        return written
+
+    made.journal.append = slow  # type: ignore[method-assign]
+    return append
+
+
 def test_a_pause_that_comes_while_a_resume_is_written_stands(tmp_path: Path) -> None:
     async def run() -> None:
         async with world(tmp_path) as made:
             assert (await made.command(wire.Pause())).accepted
-            append = made.journal.append
-
-            async def slow(*drafts):  # type: ignore[no-untyped-def]  # as the journal's own
-                written = await append(*drafts)
-                await asyncio.sleep(1)
-                return written
-
-            made.journal.append = slow  # type: ignore[method-assign]  # a slow disk
+            append = slowed(made)
             resuming = asyncio.create_task(made.command(wire.Resume()))
             await asyncio.sleep(0.5)
             assert (await made.command(wire.Pause())).accepted
@@ -75,14 +82,7 @@ def test_resumes_and_pauses_that_cross_never_leave_another_mode_in_the_journal_t
     async def run() -> None:
         async with world(tmp_path) as made:
             assert (await made.command(wire.Pause())).accepted
-            append = made.journal.append
-
-            async def slow(*drafts):  # type: ignore[no-untyped-def]  # as the journal's own
-                written = await append(*drafts)
-                await asyncio.sleep(1)
-                return written
-
-            made.journal.append = slow  # type: ignore[method-assign]  # a slow disk
+            append = slowed(made)
             sent = [asyncio.create_task(made.command(wire.Resume()))]
             await asyncio.sleep(0.5)
             assert (await made.command(wire.Pause())).accepted
@@ -106,14 +106,7 @@ def test_a_flatten_that_comes_while_a_reset_is_written_stands_and_the_reset_says
             assert (await made.command(wire.Flatten(), "first")).accepted
             await made.until(lambda: made.engine.modes.mode is EngineMode.HALTED)
             await asyncio.sleep(1)
-            append = made.journal.append
-
-            async def slow(*drafts):  # type: ignore[no-untyped-def]  # as the journal's own
-                written = await append(*drafts)
-                await asyncio.sleep(1)
-                return written
-
-            made.journal.append = slow  # type: ignore[method-assign]  # a slow disk
+            slowed(made)
             resetting = asyncio.create_task(made.command(wire.Reset(), "again"))
             await asyncio.sleep(0.5)
             assert (await made.command(wire.Flatten(), "second")).accepted
